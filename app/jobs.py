@@ -1,0 +1,38 @@
+"""The contract of long work: a job is a generator that yields `Progress` and returns its result.
+
+Jobs take frozen inputs, know nothing of threads or widgets, and clean up in ``finally``. The command line and the
+tests loop over them with `run`; the GUI runs them in a thread (``widgets.jobs.JobRunner``) and cancels with
+``close()`` between two yields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` steps (total 0: unknown) and a short text for the user."""
+
+    done: int
+    total: int
+    text: str = ""
+
+
+Job = Generator[Progress, None, T]
+
+
+def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T:
+    """Run a job to its end in this thread and return its result."""
+    while True:
+        try:
+            step = next(job)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        if on_progress is not None:
+            on_progress(step)

@@ -1,0 +1,67 @@
+"""Losses for partly labelled cases: an organ that nobody contoured is unknown there, not background.
+
+Target values: 0 = background *or any organ unknown in that case*, k = organ k, -1 = leave the voxel out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own convention
+from torch import Tensor
+
+IGNORE = -1
+
+
+def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Dice + cross-entropy in which unknown organs may be anything that is not a known organ.
+
+    Where the target is background, the cross-entropy asks only that background and the unknown organs *together*
+    have the probability (marginal likelihood); Dice is taken over known organs alone, over the whole batch.
+
+    Parameters
+    ----------
+    logits : (batch, classes, *spatial), class 0 is background.
+    target : (batch, *spatial) integer, see the module's text.
+    known : (batch, classes) bool, whether the case was contoured for the class; column 0 is ignored.
+
+    Source: the marginal loss of Shi et al., Med. Image Anal. 70 (2021) 101979; nnU-Net's Dice + CE otherwise.
+    """
+    dims = [1] * (logits.ndim - 2)
+    log_p = F.log_softmax(logits.float(), dim=1)
+    valid = target != IGNORE
+    index = target.clamp(min=0).long()[:, None]
+    free = ~known.clone()
+    free[:, 0] = True  # background and every unknown organ may share what is not a known organ
+    log_free = torch.logsumexp(
+        log_p.masked_fill(~free.view(*free.shape, *dims), torch.finfo(log_p.dtype).min), dim=1, keepdim=True
+    )
+    picked = torch.where(index == 0, log_free, log_p.gather(1, index))[:, 0]
+    count = valid.sum().clamp(min=1)
+    cross_entropy = -(picked * valid).sum() / count
+
+    probability = log_p.exp() * valid[:, None] * known.view(*known.shape, *dims)
+    onehot = torch.zeros_like(probability).scatter_(1, index, 1.0) * valid[:, None]
+    axes = [0, *range(2, logits.ndim)]
+    intersection = (probability * onehot).sum(axes)[1:]
+    size = (probability.sum(axes) + onehot.sum(axes))[1:]
+    # A class takes part where it is known; one that is known and absent still punishes false positives a little.
+    seen = known[:, 1:].any(0)
+    dice = (2 * intersection + 1.0) / (size + 1.0)
+    return cross_entropy + (1 - dice[seen]).mean() if bool(seen.any()) else cross_entropy
+
+
+def deep_supervision_loss(outputs: Sequence[Tensor], target: Tensor, known: Tensor) -> Tensor:
+    """Weighted sum over the decoder's outputs, weights 1, 1/2, 1/4 … and 0 for the coarsest (nnU-Net's rule)."""
+    weights = [0.5**i for i in range(len(outputs))]
+    if len(weights) > 1:
+        weights[-1] = 0.0
+    total = sum(weights)
+    loss = outputs[0].new_zeros(())
+    for weight, logits in zip(weights, outputs, strict=True):
+        if weight == 0:
+            continue
+        small = F.interpolate(target[:, None].float(), size=logits.shape[2:], mode="nearest")[:, 0].long()
+        loss = loss + weight / total * partial_dice_ce(logits, small, known)
+    return loss

@@ -1,0 +1,312 @@
+"""Train a 3D U-Net on an nnU-Net raw dataset; the result is a model folder that nnU-Net loads too.
+
+The schedule follows the time that the user gives (``minutes``), so a run ends when it was said to, on a laptop and
+on a GPU alike. Weights that are kept are an exponential moving average. A run that was stopped goes on from its
+last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Progress
+from contourdesk.inference.augment import (
+    Augmentation,
+    blank_outside_organs,
+    change_intensity,
+    cut_patch,
+    mirror_left_right,
+)
+from contourdesk.inference.losses import deep_supervision_loss
+from contourdesk.inference.networks import build_network
+from contourdesk.inference.training_data import AIR_HU, RawDataset, TrainingCase, fingerprint, preprocess_cases
+
+CONFIGURATION = "3d_fullres"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a user may choose. Sizes in voxels, spacings in mm, order z y x."""
+
+    minutes: float = 60.0
+    patch_size: tuple[int, int, int] = (64, 48, 48)
+    batch_size: int = 2
+    spacing_mm: tuple[float, float, float] | None = None
+    window_hu: tuple[float, float] = (-300.0, 600.0)
+    features: tuple[int, ...] = (16, 32, 64, 128, 160)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    seed: int = 7
+    device: str = "cpu"
+    threads: int = 2
+    checkpoint_minutes: float = 3.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+def make_plans(dataset: RawDataset, config: TrainConfig, print_: dict[str, Any]) -> dict[str, Any]:
+    """``plans.json`` of nnU-Net v2 for one 3d_fullres configuration, from the data's fingerprint."""
+    spacing = list(config.spacing_mm or print_["median_spacing"])
+    stages = len(config.features)
+    resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    architecture = {
+        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+        "arch_kwargs": {
+            "n_stages": stages,
+            "features_per_stage": list(config.features),
+            "conv_op": "torch.nn.modules.conv.Conv3d",
+            "kernel_sizes": [[3, 3, 3]] * stages,
+            "strides": [[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
+            "n_conv_per_stage": [1] + [2] * (stages - 1),
+            "n_conv_per_stage_decoder": [1] * (stages - 1),
+            "conv_bias": True,
+            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
+            "dropout_op": None,
+            "dropout_op_kwargs": None,
+            "nonlin": "torch.nn.LeakyReLU",
+            "nonlin_kwargs": {"inplace": True},
+        },
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+    return {
+        "dataset_name": dataset.name,
+        "plans_name": "contourdeskPlans",
+        "original_median_spacing_after_transp": print_["median_spacing"],
+        "original_median_shape_after_transp": print_["median_shape"],
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "configurations": {
+            CONFIGURATION: {
+                "data_identifier": f"contourdeskPlans_{CONFIGURATION}",
+                "preprocessor_name": "DefaultPreprocessor",
+                "batch_size": config.batch_size,
+                "patch_size": list(config.patch_size),
+                "median_image_size_in_voxels": print_["median_shape"],
+                "spacing": spacing,
+                "normalization_schemes": ["CTNormalization"],
+                "use_mask_for_norm": [False],
+                "resampling_fn_data": "resample_data_or_seg_to_shape",
+                "resampling_fn_seg": "resample_data_or_seg_to_shape",
+                "resampling_fn_data_kwargs": resampling,
+                "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
+                "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+                "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
+                "architecture": architecture,
+                "batch_dice": True,
+            }
+        },
+        "experiment_planner_used": "contourdesk",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {"0": print_["intensity"]},
+    }
+
+
+def paired_labels(labels: dict[str, int]) -> dict[int, int]:
+    """Label values that trade places when the patient is mirrored: names that differ in left and right alone."""
+    pairs: dict[int, int] = {}
+    for name, value in labels.items():
+        for left, right in (("Left", "Right"), ("left", "right"), ("_L", "_R")):
+            for a, b in ((left, right), (right, left)):
+                other = name.replace(a, b)
+                if other != name and other in labels:
+                    pairs[value] = labels[other]
+    return pairs
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    os.replace(part, path)
+
+
+def write_checkpoint(path: Path, weights: dict[str, Tensor], half: bool = True) -> None:
+    """``checkpoint_final.pth`` with the keys that nnU-Net's predictor reads; fp16 weights unless told otherwise."""
+    kept = {k: (v.half() if half and v.is_floating_point() else v.clone()) for k, v in weights.items()}
+    _save(
+        path,
+        {
+            "network_weights": kept,
+            "trainer_name": "nnUNetTrainer",
+            "init_args": {"configuration": CONFIGURATION, "fold": 0},
+            "inference_allowed_mirroring_axes": None,
+        },
+    )
+
+
+class _Sampler:
+    """Draws augmented batches: mostly round a voxel of a known organ, each organ as often as the others."""
+
+    def __init__(self, cases: list[TrainingCase], config: TrainConfig, plans: dict[str, Any], swap: dict[int, int]):
+        self.cases, self.config, self.swap = cases, config, swap
+        self.rng = np.random.default_rng(config.seed)
+        self.spacing = tuple(plans["configurations"][CONFIGURATION]["spacing"])
+        p = plans["foreground_intensity_properties_per_channel"]["0"]
+        self.air = (max(AIR_HU, p["percentile_00_5"]) - p["mean"]) / p["std"]
+        self.having = {k: [c for c in cases if k in c.organ_voxels] for k in {k for c in cases for k in c.organ_voxels}}
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        drawn = [self._patch() for _ in range(self.config.batch_size)]
+        images, labels, known = zip(*drawn, strict=True)
+        return torch.stack(images)[:, None], torch.stack(labels), torch.stack(known)
+
+    def _patch(self) -> tuple[Tensor, Tensor, Tensor]:
+        rng, how = self.rng, self.config.augmentation
+        if rng.random() < 0.75:
+            organ = int(rng.choice(list(self.having)))
+            case = self.having[organ][rng.integers(len(self.having[organ]))]
+            places = case.organ_voxels[organ]
+            centre = places[rng.integers(len(places))] + rng.uniform(-0.25, 0.25, 3) * self.config.patch_size
+        else:
+            case = self.cases[rng.integers(len(self.cases))]
+            centre = rng.uniform(0, 1, 3) * (np.array(case.image.shape) - 1)
+        image, labels = cut_patch(
+            case.image, case.labels, centre, self.config.patch_size, self.air, self.spacing, rng, how
+        )
+        known = case.known
+        if rng.random() < how.p_mirror:
+            image, labels = mirror_left_right(image, labels, self.swap)
+            known = known.clone()
+            for a, b in self.swap.items():
+                known[b] = case.known[a]
+        image = change_intensity(image, self.air, rng, how)
+        if rng.random() < how.p_blank:
+            image = blank_outside_organs(image, labels, self.air, rng)
+        return image, labels, known
+
+
+def train(
+    dataset_folder: Path, out: Path, config: TrainConfig, resume: bool = False
+) -> Generator[Progress, None, Path]:
+    """Train and write a model folder `out` (plans.json, dataset.json, fold_0/checkpoint_final.pth, progress.csv).
+
+    Yields after every iteration. Raises UserError for a dataset that can't be used. Everything that a restart
+    needs is in ``fold_0/checkpoint_latest.pth``.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    device = torch.device(config.device)
+    dataset = RawDataset.open(dataset_folder)
+    names = dataset.cases()
+    if not names:
+        raise UserError(f"{dataset_folder} has no training images.", "Export reviewed cases into it first.")
+    fold = out / "fold_0"
+    fold.mkdir(parents=True, exist_ok=True)
+    plans_path = out / "plans.json"
+    if resume and plans_path.is_file():
+        plans = json.loads(plans_path.read_text())
+    else:
+        yield Progress(0, 0, "Measuring the dataset")
+        plans = make_plans(dataset, config, fingerprint(dataset, names, config.window_hu))
+        plans_path.write_text(json.dumps(plans, indent=1))
+        info = json.loads((dataset_folder / "dataset.json").read_text())
+        (out / "dataset.json").write_text(json.dumps(info, indent=1))
+        (out / "training.json").write_text(json.dumps(asdict(config), indent=1))
+    settings = plans["configurations"][CONFIGURATION]
+    cases: list[TrainingCase] = []
+    intensity = plans["foreground_intensity_properties_per_channel"]["0"]
+    for case in preprocess_cases(dataset, names, tuple(settings["spacing"]), intensity, out / "preprocessed"):
+        cases.append(case)
+        yield Progress(len(cases), len(names), f"Preprocessing {case.name}")
+
+    arch = settings["architecture"]
+    classes = len(dataset.labels) + 1
+    network = build_network(
+        arch["network_class_name"], arch["arch_kwargs"], arch["_kw_requires_import"], 1, classes, True
+    ).to(device)
+    decay = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}],
+        lr=config.learning_rate,
+    )
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    sampler = _Sampler(cases, config, plans, paired_labels(dataset.labels))
+    step, spent = 0, 0.0
+    latest = fold / "checkpoint_latest.pth"
+    if resume and latest.is_file():
+        state = torch.load(latest, map_location=device, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        average, step, spent = state["average"], state["step"], state["spent"]
+        sampler.rng = np.random.default_rng([config.seed, step])
+
+    budget = config.minutes * 60
+    log = (fold / "progress.csv").open("a")
+    if step == 0:
+        log.write("step,minutes,learning_rate,loss\n")
+    losses: list[float] = []
+    saved = spent
+    try:
+        while spent < budget:
+            started = time.monotonic()
+            _set_rate(optimiser, config.learning_rate, spent / budget, step)
+            loss = _step(network, optimiser, sampler.batch(), device)
+            step += 1
+            _average(average, network, min(0.998, (1 + step) / (10 + step)))
+            losses.append(loss)
+            spent += time.monotonic() - started
+            if len(losses) == 50:
+                log.write(f"{step},{spent / 60:.2f},{optimiser.param_groups[0]['lr']:.6f},{np.mean(losses):.4f}\n")
+                log.flush()
+                losses = []
+            if spent - saved > config.checkpoint_minutes * 60:
+                saved = spent
+                _save(latest, _state(network, optimiser, average, step, spent))
+                write_checkpoint(fold / "checkpoint_best.pth", average)
+            yield Progress(int(spent), int(budget), f"Step {step}, loss {loss:.3f}")
+        write_checkpoint(fold / "checkpoint_final.pth", average)
+    finally:
+        _save(latest, _state(network, optimiser, average, step, spent))
+        log.close()
+    return out
+
+
+def _state(
+    network: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int, spent: float
+) -> dict[str, Any]:
+    return {
+        "network": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "average": average,
+        "step": step,
+        "spent": spent,
+    }
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, peak: float, fraction: float, step: int) -> None:
+    rate = peak * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0))))
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _step(
+    network: nn.Module, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, Tensor, Tensor], device: torch.device
+) -> float:
+    images, labels, known = (t.to(device) for t in batch)
+    optimiser.zero_grad(set_to_none=True)
+    loss = deep_supervision_loss(network(images), labels, known)
+    if not torch.isfinite(loss):
+        raise UserError("Training diverged: the loss is not a number.", "Start again with a lower learning rate.")
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            average[name].lerp_(value, 1 - decay)
