@@ -1,0 +1,246 @@
+"""What was done, in a form that can be undone, redone and written to the journal.
+
+An `Edit` is what Ctrl+Z takes back in one go. It holds steps of three kinds: a box of a mask changed, the header of
+a structure changed (name, colour, decision, ...), a structure came or went. Every step knows both sides, so applying
+it backwards restores every bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from contourdesk.app.contour import Contour
+from contourdesk.app.geometry import Box
+from contourdesk.app.structures import (
+    Bits,
+    Colour,
+    Decision,
+    Mask,
+    Provenance,
+    Structure,
+    StructureSet,
+    tight_box,
+)
+
+DEFAULT_BUDGET = 256 * 1024 * 1024
+Index = tuple[int, int, int]
+
+
+def pack(bits: Bits) -> bytes:
+    """Eight voxels a byte, in C order."""
+    return np.packbits(bits).tobytes()
+
+
+def unpack(data: bytes, shape: Index) -> Bits:
+    """The (z, y, x) bool array that `pack` was given. Raises ValueError when `data` is too short."""
+    count = int(np.prod(shape))
+    flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count) if count else np.zeros(0, np.uint8)
+    return flat.astype(bool).reshape(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """All of a structure but its id and mask."""
+
+    name: str
+    colour: Colour
+    provenance: Provenance
+    interpreted_type: str
+    decision: Decision
+    edited: bool
+    contours: tuple[Contour, ...] | None
+
+    @classmethod
+    def of(cls, s: Structure) -> Header:
+        """The header of a structure."""
+        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited, s.contours)
+
+    def put(self, s: Structure) -> Structure:
+        """The structure with this header and its own id and mask."""
+        return replace(
+            s,
+            name=self.name,
+            colour=self.colour,
+            provenance=self.provenance,
+            interpreted_type=self.interpreted_type,
+            decision=self.decision,
+            edited=self.edited,
+            contours=self.contours,
+        )
+
+    def same(self, other: Header) -> bool:
+        """Whether both are equal; contours are compared by identity (they are never changed in place)."""
+        mine = (self.name, self.colour, self.provenance, self.interpreted_type, self.decision, self.edited)
+        theirs = (other.name, other.colour, other.provenance, other.interpreted_type, other.decision, other.edited)
+        return mine == theirs and self.contours is other.contours
+
+
+@dataclass(frozen=True)
+class MaskStep:
+    """The box at `offset` with `shape` held `before` and now holds `after` (packed, see `pack`)."""
+
+    structure_id: str
+    offset: Index
+    shape: Index
+    before: bytes
+    after: bytes
+
+    @property
+    def box(self) -> Box:
+        """The box in the grid."""
+        z, y, x = (slice(o, o + n) for o, n in zip(self.offset, self.shape, strict=True))
+        return z, y, x
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this step holds."""
+        return len(self.before) + len(self.after)
+
+    def apply(self, items: StructureSet, forward: bool) -> StructureSet:
+        """The structures with this step done (or taken back). Raises KeyError for an unknown id."""
+        old = items.get(self.structure_id)
+        bits = unpack(self.after if forward else self.before, self.shape)
+        return items.put(replace(old, mask=write_mask(old.mask, self.offset, bits)))
+
+
+@dataclass(frozen=True, eq=False)
+class HeaderStep:
+    """The header of a structure changed."""
+
+    structure_id: str
+    before: Header
+    after: Header
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this step holds: contours that only it keeps alive, and some for the rest."""
+        contours = () if self.before.contours is self.after.contours else self.before.contours or ()
+        return 500 + sum(c.points_lps.nbytes for c in contours)
+
+    def apply(self, items: StructureSet, forward: bool) -> StructureSet:
+        """The structures with this step done (or taken back). Raises KeyError for an unknown id."""
+        return items.put((self.after if forward else self.before).put(items.get(self.structure_id)))
+
+
+@dataclass(frozen=True, eq=False)
+class PresenceStep:
+    """A structure came (`added`) or went, at `index` in the order."""
+
+    structure: Structure
+    index: int
+    added: bool
+
+    @property
+    def structure_id(self) -> str:
+        """Id of the structure."""
+        return self.structure.id
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this step holds."""
+        return 500 + self.structure.mask.bits.nbytes + sum(c.points_lps.nbytes for c in self.structure.contours or ())
+
+    def apply(self, items: StructureSet, forward: bool) -> StructureSet:
+        """The structures with this step done (or taken back). Raises KeyError when it is not as expected."""
+        if self.added == forward:
+            if any(s.id == self.structure.id for s in items):
+                raise KeyError(self.structure.id)
+            return items.put(self.structure, self.index)
+        items.get(self.structure.id)
+        return items.without(self.structure.id)
+
+
+Step = MaskStep | HeaderStep | PresenceStep
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """One thing that the reviewer did. `text` names it for the Undo menu and may hold a structure's name.
+
+    `tool` is a short word for the audit trail ("brush", "rename", "decide", "model", ...), `time` ISO 8601.
+    """
+
+    tool: str
+    text: str
+    steps: tuple[Step, ...]
+    person: str = ""
+    time: str = ""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that this edit holds, roughly."""
+        return sum(s.nbytes for s in self.steps)
+
+    def apply(self, items: StructureSet, forward: bool = True) -> StructureSet:
+        """The structures with this edit done, or taken back when not `forward`. Raises KeyError, ValueError."""
+        for step in self.steps if forward else reversed(self.steps):
+            items = step.apply(items, forward)
+        return items
+
+
+@dataclass
+class EditHistory:
+    """Done and undone edits under a byte budget: the oldest are forgotten first, the last one never."""
+
+    budget: int = DEFAULT_BUDGET
+    done: list[Edit] = field(default_factory=list)
+    undone: list[Edit] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that both stacks hold, roughly."""
+        return sum(e.nbytes for e in self.done) + sum(e.nbytes for e in self.undone)
+
+    def push(self, edit: Edit) -> None:
+        """Remember an edit that was just done; what was undone is gone."""
+        self.undone.clear()
+        self.done.append(edit)
+        spare = self.budget - self.nbytes
+        drop = 0
+        while spare < 0 and drop < len(self.done) - 1:
+            spare += self.done[drop].nbytes
+            drop += 1
+        del self.done[:drop]
+
+    def undo(self) -> Edit | None:
+        """Move the last done edit to the undone ones and return it, or None."""
+        if not self.done:
+            return None
+        self.undone.append(self.done.pop())
+        return self.undone[-1]
+
+    def redo(self) -> Edit | None:
+        """Move the last undone edit back to the done ones and return it, or None."""
+        if not self.undone:
+            return None
+        self.done.append(self.undone.pop())
+        return self.done[-1]
+
+
+def mask_step(structure: Structure, offset: Index, bits: Bits) -> MaskStep | None:
+    """The step that makes the box at `offset` hold `bits`, cut to the voxels that differ; None when none does."""
+    z, y, x = (slice(o, o + n) for o, n in zip(offset, bits.shape, strict=True))
+    before = structure.mask.read((z, y, x))
+    box = tight_box(before != bits)
+    if box is None:
+        return None
+    start = (offset[0] + box[0].start, offset[1] + box[1].start, offset[2] + box[2].start)
+    new = bits[box]
+    return MaskStep(structure.id, start, (new.shape[0], new.shape[1], new.shape[2]), pack(before[box]), pack(new))
+
+
+def write_mask(mask: Mask, offset: Index, bits: Bits) -> Mask:
+    """`mask.write`, without the search for a tight box where `bits` lie well inside the mask's own box.
+
+    A stroke inside a big structure (the body outline) must not cost a pass over all of it.
+    """
+    inside = all(
+        m < o and o + n < m + k for m, k, o, n in zip(mask.offset, mask.bits.shape, offset, bits.shape, strict=True)
+    )
+    if not inside:
+        return mask.write(offset, bits)
+    new = mask.bits.copy()
+    new[tuple(slice(o - m, o - m + n) for o, m, n in zip(offset, mask.offset, bits.shape, strict=True))] = bits
+    return Mask(mask.offset, new)

@@ -1,0 +1,368 @@
+"""The review session: the only thing that changes structures. Main thread only; plain Python."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+from psygnal import Signal
+
+from contourdesk.app.case import Case
+from contourdesk.app.errors import UserError
+from contourdesk.app.geometry import Box
+from contourdesk.app.history import (
+    Edit,
+    EditHistory,
+    Header,
+    HeaderStep,
+    Index,
+    MaskStep,
+    PresenceStep,
+    Step,
+    mask_step,
+)
+from contourdesk.app.structures import Bits, Colour, Decision, Mask, Provenance, Structure, StructureSet
+
+log = logging.getLogger(__name__)
+
+STATES = ("unreviewed", "accepted", "rejected")
+MAX_NAME = 64  # DICOM's LO; a longer ROI name could not be exported as it is
+# Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (120, 120, 255),
+    (170, 220, 110),
+    (255, 150, 150),
+    (0, 200, 200),
+    (190, 140, 90),
+    (200, 160, 255),
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a view has to redraw.
+
+    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided" or "reset" (everything); `box` is the
+    tight box of changed voxels for "mask".
+    """
+
+    what: str
+    structure_id: str | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One line of the journal: `op` is "do", "undo" or "redo"; `revision` is the session's after it."""
+
+    op: str
+    edit: Edit
+    revision: int
+    time: str
+    person: str
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """A session at one moment. All parts are frozen, so it may go to another thread."""
+
+    case: Case
+    structures: StructureSet
+    revision: int
+    reviewer: str
+
+
+def now() -> str:
+    """The time as ISO 8601 with the offset from UTC, to the second."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+class ReviewSession:
+    """Edits, decisions and one undo history over the structures of a case.
+
+    Parameters
+    ----------
+    case : what was read.
+    reviewer : name written into decisions and edits; may be set later.
+    structures, revision, history : a state to go on from (see `project.resume`); else the case's own structures.
+
+    Attributes
+    ----------
+    changed : psygnal signal with a `Change`, after each change.
+    journal : called with a `Record` after each change, or None. What it raises reaches the caller of the edit; the
+        edit itself stands by then.
+    """
+
+    changed = Signal(Change)
+
+    def __init__(
+        self,
+        case: Case,
+        reviewer: str = "",
+        *,
+        structures: StructureSet | None = None,
+        revision: int = 0,
+        history: EditHistory | None = None,
+    ) -> None:
+        self.case = case
+        self.reviewer = reviewer
+        self.journal: Callable[[Record], None] | None = None
+        self._structures = case.structures if structures is None else structures
+        self._revision = revision
+        self._history = EditHistory() if history is None else history
+        self._touched: dict[str, int] = {}  # structure id -> revision of its last change
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def structures(self) -> StructureSet:
+        """The structures as they are now."""
+        return self._structures
+
+    @property
+    def revision(self) -> int:
+        """Counts up by one with every edit, undo and redo."""
+        return self._revision
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to undo."""
+        return bool(self._history.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is something to redo."""
+        return bool(self._history.undone)
+
+    @property
+    def undo_text(self) -> str:
+        """What `undo` would take back, or an empty text."""
+        return self._history.done[-1].text if self._history.done else ""
+
+    @property
+    def redo_text(self) -> str:
+        """What `redo` would do again, or an empty text."""
+        return self._history.undone[-1].text if self._history.undone else ""
+
+    def snapshot(self) -> Snapshot:
+        """The state now, frozen. Costs nothing: no voxel is copied."""
+        return Snapshot(self.case, self._structures, self._revision, self.reviewer)
+
+    # -- masks ---------------------------------------------------------------------------------------------------
+
+    def paint(self, structure_id: str, offset: Index, bits: Bits, tool: str = "brush") -> None:
+        """Make the box at `offset` of one structure hold `bits` (z, y, x); what lies outside the grid is ignored.
+
+        The structure counts as edited by the reviewer, loses its imported contours, and a decision on it is
+        reopened. Nothing happens when no voxel would change. Raises KeyError for an unknown structure.
+        """
+        old = self._structures.get(structure_id)
+        offset, bits = _clip(offset, np.asarray(bits, dtype=bool), self._structures.grid.shape)
+        step = mask_step(old, offset, bits)
+        if step is not None:
+            text = f"{tool.capitalize()} on {old.name}"
+            self._do(tool, text, [step, HeaderStep(structure_id, Header.of(old), self._edited_header(old))])
+
+    def replace_mask(self, structure_id: str, mask: Mask, tool: str) -> None:
+        """Give a structure a new mask (smoothing, margin, ...); else like `paint`."""
+        old = self._structures.get(structure_id)
+        boxes = [m.box for m in (old.mask, mask) if m.bits.size]
+        if boxes:
+            low = [min(b[i].start for b in boxes) for i in range(3)]
+            high = [max(b[i].stop for b in boxes) for i in range(3)]
+            box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
+            self.paint(structure_id, (low[0], low[1], low[2]), mask.read(box), tool)
+
+    def _edited_header(self, s: Structure) -> Header:
+        # Model and weights stay in the provenance: an edited proposal is still known to come from that model.
+        made = replace(s.provenance, source="reviewer", person=self.reviewer, time=now())
+        decision = s.decision
+        if decision.state != "unreviewed":
+            decision = Decision(person=self.reviewer, time=made.time, comment=decision.comment)
+        return replace(Header.of(s), provenance=made, decision=decision, edited=True, contours=None)
+
+    # -- structures ----------------------------------------------------------------------------------------------
+
+    def add(
+        self, name: str, colour: Colour | None = None, mask: Mask | None = None, interpreted_type: str = "ORGAN"
+    ) -> str:
+        """Add a structure drawn by the reviewer and return its id; a taken name gets a number.
+
+        Raises UserError for a name that can't be used.
+        """
+        new = Structure(
+            name=self._structures.free_name(_usable_name(name)),
+            colour=self._free_colour() if colour is None else colour,
+            mask=self._inside(Mask() if mask is None else mask),
+            provenance=Provenance("reviewer", person=self.reviewer, time=now()),
+            interpreted_type=interpreted_type,
+            edited=mask is not None and not mask.is_empty,
+        )
+        self._do("add", f"Add {new.name}", [PresenceStep(new, len(self._structures), added=True)])
+        return new.id
+
+    def add_proposals(self, structures: Sequence[Structure], *, base_revision: int | None = None) -> list[str]:
+        """Add a model's results as one undo step and return their ids, in order.
+
+        A structure of the same name is replaced, in its place and colour, when it is itself a model's proposal
+        that nobody edited or decided on, nor touched since `base_revision` (the session's revision when the model
+        started). Any other stays as it is, and the new one is added under a free name.
+
+        Raises ValueError when a mask reaches outside the grid.
+        """
+        steps: list[Step] = []
+        ids: list[str] = []
+        items = self._structures
+        for new in structures:
+            self._inside(new.mask)
+            old = _by_name(items, new.name)
+            if old is not None and old.id not in ids and self._replaceable(old, base_revision):
+                index = items.items.index(old)
+                steps.append(PresenceStep(old, index, added=False))
+                step = PresenceStep(replace(new, name=old.name, colour=old.colour), index, added=True)
+                items = items.without(old.id)
+            else:
+                step = PresenceStep(replace(new, name=items.free_name(new.name)), len(items), added=True)
+            steps.append(step)
+            items = step.apply(items, forward=True)
+            ids.append(step.structure.id)
+        if steps:
+            self._do("model", "Add model results", steps)
+        return ids
+
+    def _replaceable(self, old: Structure, base_revision: int | None) -> bool:
+        untouched = base_revision is None or self._touched.get(old.id, 0) <= base_revision
+        undecided = old.decision.state == "unreviewed"
+        return untouched and undecided and old.provenance.source == "model" and not old.edited
+
+    def rename(self, structure_id: str, name: str) -> None:
+        """Rename a structure. Raises UserError for an empty, taken or unusable name."""
+        old = self._structures.get(structure_id)
+        name = _usable_name(name)
+        other = _by_name(self._structures.without(structure_id), name)
+        if other is not None:
+            raise UserError(f"There is already a structure called {other.name}.", "Choose another name.")
+        self._put_header(old, "rename", f"Rename {old.name} to {name}", replace(Header.of(old), name=name))
+
+    def recolour(self, structure_id: str, colour: Colour) -> None:
+        """Give a structure another colour, (red, green, blue) of 0 to 255. Raises ValueError."""
+        old = self._structures.get(structure_id)
+        if len(colour) != 3 or not all(0 <= int(c) <= 255 for c in colour):
+            raise ValueError(f"colour must be three numbers from 0 to 255, got {colour!r}")
+        new = (int(colour[0]), int(colour[1]), int(colour[2]))
+        self._put_header(old, "recolour", f"Recolour {old.name}", replace(Header.of(old), colour=new))
+
+    def delete(self, structure_id: str) -> None:
+        """Delete a structure. Raises KeyError."""
+        old = self._structures.get(structure_id)
+        self._do("delete", f"Delete {old.name}", [PresenceStep(old, self._structures.items.index(old), added=False)])
+
+    def decide(self, structure_id: str, state: str, comment: str = "") -> None:
+        """Record a decision with the reviewer's name and the time; "unreviewed" reopens it.
+
+        Raises ValueError for a state that is not "unreviewed", "accepted" or "rejected".
+        """
+        old = self._structures.get(structure_id)
+        if state not in STATES:
+            raise ValueError(f"state must be one of {STATES}, got {state!r}")
+        if (old.decision.state, old.decision.comment) == (state, comment):
+            return
+        text = {"accepted": "Accept", "rejected": "Reject", "unreviewed": "Reopen"}[state]
+        if old.decision.state == state:
+            text = "Comment on"
+        decision = Decision(state, self.reviewer, now(), comment)
+        self._put_header(old, "decide", f"{text} {old.name}", replace(Header.of(old), decision=decision))
+
+    def _put_header(self, old: Structure, tool: str, text: str, after: Header) -> None:
+        before = Header.of(old)
+        if not before.same(after):
+            self._do(tool, text, [HeaderStep(old.id, before, after)])
+
+    def _free_colour(self) -> Colour:
+        used = [s.colour for s in self._structures]
+        return min(PALETTE, key=used.count)
+
+    def _inside(self, mask: Mask) -> Mask:
+        shape = self._structures.grid.shape
+        if mask.bits.size and any(s.start < 0 or s.stop > n for s, n in zip(mask.box, shape, strict=True)):
+            raise ValueError(f"mask {mask.box} reaches outside the grid {shape}")
+        return mask
+
+    # -- history -------------------------------------------------------------------------------------------------
+
+    def undo(self) -> None:
+        """Take back the last edit, of whatever kind; nothing when there is none."""
+        edit = self._history.undo()
+        if edit is not None:
+            self._apply("undo", edit)
+
+    def redo(self) -> None:
+        """Do the last undone edit again; nothing when there is none."""
+        edit = self._history.redo()
+        if edit is not None:
+            self._apply("redo", edit)
+
+    def _do(self, tool: str, text: str, steps: Sequence[Step]) -> None:
+        edit = Edit(tool, text, tuple(steps), self.reviewer, now())
+        self._history.push(edit)
+        self._apply("do", edit)
+
+    def _apply(self, op: str, edit: Edit) -> None:
+        forward = op != "undo"
+        self._structures = edit.apply(self._structures, forward)
+        self._revision += 1
+        for step in edit.steps:
+            self._touched[step.structure_id] = self._revision
+        log.debug("%s %s, revision %d", op, edit.tool, self._revision)
+        try:
+            for change in _changes(edit, forward):
+                self.changed.emit(change)
+        finally:
+            if self.journal is not None:
+                self.journal(Record(op, edit, self._revision, now(), self.reviewer))
+
+
+def _changes(edit: Edit, forward: bool) -> list[Change]:
+    out: list[Change] = []
+    for step in edit.steps if forward else reversed(edit.steps):
+        if isinstance(step, MaskStep):
+            out.append(Change("mask", step.structure_id, step.box))
+        elif isinstance(step, PresenceStep):
+            out.append(Change("added" if step.added == forward else "removed", step.structure_id))
+        else:
+            a, b = step.before, step.after
+            kinds = {"renamed": a.name != b.name, "recoloured": a.colour != b.colour, "decided": a.decision != b.decision}
+            out.extend(Change(what, step.structure_id) for what, differs in kinds.items() if differs)
+    return out
+
+
+def _clip(offset: Index, bits: Bits, shape: Index) -> tuple[Index, Bits]:
+    low = [max(0, -o) for o in offset]
+    high = [max(a, min(k, n - o)) for a, k, o, n in zip(low, bits.shape, offset, shape, strict=True)]
+    start = (offset[0] + low[0], offset[1] + low[1], offset[2] + low[2])
+    return start, bits[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+
+
+def _by_name(items: StructureSet, name: str) -> Structure | None:
+    key = name.strip().casefold()
+    return next((s for s in items if s.name.strip().casefold() == key), None)
+
+
+def _usable_name(name: str) -> str:
+    name = name.strip()
+    if not name:
+        raise UserError("A structure needs a name.", "Type a name.")
+    if len(name) > MAX_NAME:
+        raise UserError(f"The name is longer than {MAX_NAME} characters.", "Shorten it; DICOM allows no more.")
+    if "\\" in name or not name.isprintable():
+        raise UserError("The name holds a backslash or an invisible character.", "DICOM does not allow it; leave it out.")
+    return name
