@@ -134,7 +134,12 @@ def _save(path: Path, content: dict[str, Any]) -> None:
 
 def write_checkpoint(path: Path, weights: dict[str, Tensor], half: bool = True) -> None:
     """``checkpoint_final.pth`` with the keys that nnU-Net's predictor reads; fp16 weights unless told otherwise."""
-    kept = {k: (v.half() if half and v.is_floating_point() else v.clone()) for k, v in weights.items()}
+    # nnU-Net's decoder holds its encoder, so every encoder weight has two names: store it once.
+    stored: dict[str, Tensor] = {}
+    kept = {}
+    for name, value in weights.items():
+        once = name.removeprefix("decoder.") if name.startswith("decoder.encoder.") else name
+        kept[name] = stored.setdefault(once, value.half() if half and value.is_floating_point() else value.clone())
     _save(
         path,
         {

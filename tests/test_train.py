@@ -1,0 +1,94 @@
+"""A short real training run: it learns, stops, goes on, and leaves a model folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Progress
+from contourdesk.inference.train import TrainConfig, paired_labels, train
+from contourdesk.inference.training_data import RawDataset, preprocess_cases, whole_anatomy
+
+QUICK = TrainConfig(minutes=0.15, patch_size=(16, 16, 16), features=(8, 16), batch_size=2, learning_rate=5e-3)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Three small cases with a bright left and a bright right ball in a body; one case knows the left one only."""
+    folder = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    z, y, x = np.meshgrid(*[np.arange(n) for n in (24, 32, 40)], indexing="ij")
+    for sub in ("imagesTr", "labelsTr"):
+        (folder / sub).mkdir(parents=True)
+    for i in range(3):
+        shift = rng.integers(-2, 3)
+        hu = np.where((y - 16) ** 2 + (x - 20) ** 2 < 15**2, 0, -1000) + rng.normal(0, 10, x.shape)
+        labels = np.zeros(x.shape, np.uint8)
+        for value, centre in ((1, 12 + shift), (2, 28 + shift)):
+            inside = (z - 12) ** 2 + (y - 16) ** 2 + (x - centre) ** 2 < 25
+            hu[inside] = 200
+            labels[inside] = value
+        for name, array in ((f"imagesTr/C{i}_0000", hu.astype(np.int16)), (f"labelsTr/C{i}", labels)):
+            image = sitk.GetImageFromArray(array)
+            image.SetSpacing((4.0, 4.0, 3.0))
+            sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
+    info = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "RightBall": 1, "LeftBall": 2}, "numTraining": 3}
+    (folder / "dataset.json").write_text(json.dumps({**info, "file_ending": ".nii.gz"}))
+    known = {f"C{i}": {"split": "Tr", "contoured": ["RightBall", "LeftBall"][: 1 if i == 2 else 2]} for i in range(3)}
+    (folder / "contoured.json").write_text(json.dumps(known))
+    return folder
+
+
+def test_unknown_organs_are_not_background_but_unknown(dataset: Path, tmp_path: Path):
+    raw = RawDataset.open(dataset)
+    intensity = {"percentile_00_5": -1000, "percentile_99_5": 300, "mean": 0.0, "std": 100.0}
+    *_, last = preprocess_cases(raw, raw.cases(), (3.0, 4.0, 4.0), intensity, tmp_path / "cache")
+    assert last.known.tolist() == [True, True, False]
+    assert set(last.organ_voxels) == {1}
+    assert not (last.labels == 2).any()
+
+
+def test_blanked_slices_are_left_out():
+    hu = np.zeros((30, 50, 50), np.int16)
+    labels = np.zeros(hu.shape, np.int16)
+    labels[:, 20:24, 20:24] = 1
+    hu[:10] = -1024
+    hu[25:] = -1024
+    hu[labels > 0] = 40
+    assert whole_anatomy(hu, labels, (3.0, 4.0, 4.0)) == slice(10, 25)
+    assert whole_anatomy(hu[:10], labels[:10], (3.0, 4.0, 4.0)) == slice(0, 0)
+
+
+def test_sides_are_paired_by_name():
+    assert paired_labels({"RightParotid": 3, "LeftParotid": 4, "Larynx": 6}) == {3: 4, 4: 3}
+    assert paired_labels({"Parotid_R": 1, "Parotid_L": 2, "Bone_Mandible": 3}) == {1: 2, 2: 1}
+
+
+def test_trains_stops_and_goes_on(dataset: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    job = train(dataset, out, QUICK)
+    steps = 0
+    for progress in job:
+        steps += progress.text.startswith("Step")
+        if steps == 3:
+            job.close()
+    before = torch.load(out / "fold_0" / "checkpoint_latest.pth", weights_only=True)
+    assert before["step"] == 3
+    seen: list[Progress] = list(train(dataset, out, QUICK, resume=True))
+    first = next(p for p in seen if p.text.startswith("Step"))
+    assert first.text.startswith("Step 4,")
+    losses = [float(p.text.rsplit(" ", 1)[1]) for p in seen if p.text.startswith("Step")]
+    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    weights = torch.load(out / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    assert weights["init_args"]["configuration"] == "3d_fullres"
+    assert all(v.dtype == torch.float16 for v in weights["network_weights"].values())
+    for name in ("plans.json", "dataset.json"):
+        assert json.loads((out / name).read_text())
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"dataset\.json"):
+        next(train(tmp_path, tmp_path / "out", QUICK))
