@@ -303,32 +303,33 @@ class ReviewSession:
         """Take back the last edit, of whatever kind; nothing when there is none."""
         edit = self._history.undo()
         if edit is not None:
-            self._apply("undo", edit)
+            self._structures = edit.apply(self._structures, forward=False)
+            self._announce("undo", edit)
 
     def redo(self) -> None:
         """Do the last undone edit again; nothing when there is none."""
         edit = self._history.redo()
         if edit is not None:
-            self._apply("redo", edit)
+            self._structures = edit.apply(self._structures)
+            self._announce("redo", edit)
 
     def _do(self, tool: str, text: str, steps: Sequence[Step]) -> None:
         edit = Edit(tool, text, tuple(steps), self.reviewer, now())
+        self._structures = edit.apply(self._structures)
         self._history.push(edit)
-        self._apply("do", edit)
+        self._announce("do", edit)
 
-    def _apply(self, op: str, edit: Edit) -> None:
-        forward = op != "undo"
-        self._structures = edit.apply(self._structures, forward)
+    def _announce(self, op: str, edit: Edit) -> None:
         self._revision += 1
         for step in edit.steps:
             self._touched[step.structure_id] = self._revision
         log.debug("%s %s, revision %d", op, edit.tool, self._revision)
-        try:
-            for change in _changes(edit, forward):
-                self.changed.emit(change)
-        finally:
+        try:  # the journal first: what a view makes of the change may take long, fail, or lead to the next edit
             if self.journal is not None:
                 self.journal(Record(op, edit, self._revision, now(), self.reviewer))
+        finally:
+            for change in _changes(edit, op != "undo"):
+                self.changed.emit(change)
 
 
 def _changes(edit: Edit, forward: bool) -> list[Change]:
@@ -340,8 +341,13 @@ def _changes(edit: Edit, forward: bool) -> list[Change]:
             out.append(Change("added" if step.added == forward else "removed", step.structure_id))
         else:
             a, b = step.before, step.after
-            kinds = {"renamed": a.name != b.name, "recoloured": a.colour != b.colour, "decided": a.decision != b.decision}
-            out.extend(Change(what, step.structure_id) for what, differs in kinds.items() if differs)
+            for what, differs in (
+                ("renamed", a.name != b.name),
+                ("recoloured", a.colour != b.colour),
+                ("decided", a.decision != b.decision),
+            ):
+                if differs:
+                    out.append(Change(what, step.structure_id))
     return out
 
 
@@ -364,5 +370,5 @@ def _usable_name(name: str) -> str:
     if len(name) > MAX_NAME:
         raise UserError(f"The name is longer than {MAX_NAME} characters.", "Shorten it; DICOM allows no more.")
     if "\\" in name or not name.isprintable():
-        raise UserError("The name holds a backslash or an invisible character.", "DICOM does not allow it; leave it out.")
+        raise UserError("The name holds a backslash or an invisible character.", "Leave it out; DICOM forbids it.")
     return name
