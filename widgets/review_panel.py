@@ -1,0 +1,216 @@
+"""The decision on the active structure, how far the review is, and what the checks found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.structures import Structure
+from contourdesk.widgets.structure_table import state_text
+from contourdesk.widgets.theme import em, named, set_role
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """A finding as it is listed: text, the structure it is about, and where (LPS mm) or None."""
+
+    text: str
+    structure_id: str | None
+    point_lps: tuple[float, float, float] | None = None
+
+
+def when(time: str) -> str:
+    """An ISO time in short local form, or as it is."""
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%d %b %Y, %H:%M")
+    except ValueError:
+        return time
+
+
+class ReviewPanel(QWidget):
+    """Accept, reject, reopen with a comment; reviewer's name; progress; findings.
+
+    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `FindingRow`.
+    """
+
+    decided = Signal()
+    reviewer_changed = Signal(str)
+    finding_chosen = Signal(object)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("review_panel")
+        self._session: ReviewSession | None = None
+        self._active: str | None = None
+        self.name = QLabel()
+        named(self.name, "review_structure")
+        self.name.setTextFormat(Qt.TextFormat.PlainText)
+        set_role(self.name, "strong")
+        self.state = QLabel()
+        named(self.state, "review_state")
+        self.state.setTextFormat(Qt.TextFormat.PlainText)
+        self.state.setWordWrap(True)
+        set_role(self.state, "muted")
+        self.comment = QLineEdit()
+        named(self.comment, "review_comment", "Comment on the active structure")
+        self.comment.setPlaceholderText("Comment (kept with the decision)")
+        self.reviewer = QLineEdit()
+        named(self.reviewer, "reviewer", "Reviewer's name")
+        self.reviewer.setPlaceholderText("Your name")
+        self.reviewer.editingFinished.connect(self._on_reviewer)
+        self.progress = QLabel()
+        named(self.progress, "review_progress")
+        set_role(self.progress, "muted")
+        self.findings = QListWidget()
+        named(self.findings, "findings", "Findings of the automatic checks")
+        self.findings.setWordWrap(True)
+        self.findings.itemClicked.connect(self._on_finding)
+        self.findings.itemActivated.connect(self._on_finding)
+        self.comment.returnPressed.connect(self._on_comment)
+        self._build()
+        self._show()
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(em(self, 0.6), em(self, 0.3), em(self, 0.6), em(self, 0.6))
+        layout.setSpacing(em(self, 0.4))
+        layout.addWidget(self.name)
+        layout.addWidget(self.state)
+        row = QHBoxLayout()
+        row.setSpacing(em(self, 0.3))
+        for text, state, role, key in (
+            ("Accept", "accepted", "accept", "A"),
+            ("Reject", "rejected", "reject", "R"),
+            ("Reopen", "unreviewed", "", "U"),
+        ):
+            button = QPushButton(text)
+            named(button, text.lower(), f"{text} the active structure", f"{text} ({key})")
+            if role:
+                set_role(button, role)
+                button.setCheckable(True)
+            button.clicked.connect(lambda _=False, state=state: self.decide(state))
+            row.addWidget(button, 1)
+            setattr(self, f"{text.lower()}_button", button)
+        layout.addLayout(row)
+        layout.addWidget(self.comment)
+        name_row = QHBoxLayout()
+        label = QLabel("Reviewer")
+        set_role(label, "muted")
+        label.setBuddy(self.reviewer)
+        name_row.addWidget(label)
+        name_row.addWidget(self.reviewer, 1)
+        layout.addLayout(name_row)
+        self._checks = QLabel("Checks")
+        set_role(self._checks, "heading")
+        layout.addSpacing(em(self, 0.2))
+        layout.addWidget(self._checks)
+        layout.addWidget(self.findings, 1)
+        layout.addWidget(self.progress)
+        self.findings.setMinimumHeight(em(self, 3))
+
+    # -- what the window uses -------------------------------------------------------------------------------------
+
+    def set_session(self, session: ReviewSession | None) -> None:
+        """Show a session."""
+        if self._session is not None:
+            self._session.changed.disconnect(self._on_change, missing_ok=True)
+        self._session, self._active = session, None
+        self.set_findings(())
+        if session is not None:
+            session.changed.connect(self._on_change)
+            with QSignalBlocker(self.reviewer):
+                self.reviewer.setText(session.reviewer)
+        self._show()
+
+    def set_active(self, structure_id: str | None) -> None:
+        """Show the decision on this structure."""
+        self._active = structure_id
+        self._show()
+
+    def set_findings(self, rows: Sequence[FindingRow]) -> None:
+        """List what the checks found."""
+        self.findings.clear()
+        for row in rows:
+            item = QListWidgetItem(row.text)
+            item.setData(Qt.ItemDataRole.UserRole, row)
+            item.setToolTip("Click to go there" if row.point_lps or row.structure_id else "")
+            self.findings.addItem(item)
+        n = len(rows)
+        self._checks.setText(f"Checks: {n} finding{'s' if n != 1 else ''}" if n else "Checks: nothing found")
+
+    def decide(self, state: str) -> None:
+        """Decide on the active structure, with the comment that stands in the field."""
+        structure = self._structure()
+        if self._session is None or structure is None:
+            self._show()
+            return
+        self._on_reviewer()
+        if not self._session.reviewer:
+            self.reviewer.setFocus()
+            self.state.setText("Type your name under Reviewer first: it is kept with each decision.")
+            set_role(self.state, "warning")
+            self._check_buttons(structure)
+            return
+        self._session.decide(structure.id, state, self.comment.text().strip())
+        self._show()
+        self.decided.emit()
+
+    # -- slots ----------------------------------------------------------------------------------------------------
+
+    def _on_change(self, change: Change) -> None:
+        if change.structure_id in (self._active, None) or change.what in ("added", "removed", "decided"):
+            self._show(keep_comment=change.what == "mask")
+
+    def _on_comment(self) -> None:
+        structure = self._structure()
+        if structure is not None:
+            self.decide(structure.decision.state)
+
+    def _on_reviewer(self) -> None:
+        name = self.reviewer.text().strip()
+        if self._session is not None and name != self._session.reviewer:
+            self._session.reviewer = name
+            self.reviewer_changed.emit(name)
+
+    def _on_finding(self, item: QListWidgetItem) -> None:
+        self.finding_chosen.emit(item.data(Qt.ItemDataRole.UserRole))
+
+    def _structure(self) -> Structure | None:
+        if self._session is None or self._active is None:
+            return None
+        return next((s for s in self._session.structures if s.id == self._active), None)
+
+    def _check_buttons(self, structure: Structure | None) -> None:
+        state = structure.decision.state if structure else "none"
+        for name, wanted in (("accept", "accepted"), ("reject", "rejected"), ("reopen", "unreviewed")):
+            button: QPushButton = getattr(self, f"{name}_button")
+            button.setEnabled(structure is not None and (wanted != "unreviewed" or state != "unreviewed"))
+            if button.isCheckable():
+                button.setChecked(state == wanted)
+
+    def _show(self, *, keep_comment: bool = False) -> None:
+        structure = self._structure()
+        self._check_buttons(structure)
+        self.comment.setEnabled(structure is not None)
+        set_role(self.state, "muted")
+        if structure is None:
+            self.name.setText("No structure chosen")
+            self.state.setText("Choose one in the list to decide on it.")
+            self.comment.clear()
+        else:
+            decision = structure.decision
+            self.name.setText(structure.name)
+            text = {"open": "not reviewed yet", "edited": "edited, not accepted yet"}.get(state_text(structure))
+            if decision.state != "unreviewed":
+                text = f"{decision.state} by {decision.person or 'nobody named'}, {when(decision.time)}"
+                set_role(self.state, "good" if decision.state == "accepted" else "warning")
+            self.state.setText(text[0].upper() + text[1:] if text else "")
+            if not keep_comment:
+                self.comment.setText(decision.comment)
+        items = () if self._session is None else self._session.structures.items
+        done = sum(s.decision.state != "unreviewed" for s in items)
+        self.progress.setText(f"{done} of {len(items)} structures decided" if items else "")
