@@ -40,9 +40,9 @@ def unpack(data: bytes, shape: Index) -> Bits:
     return flat.astype(bool).reshape(shape)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Header:
-    """All of a structure but its id and mask."""
+    """All of a structure but its id, mask and imported contours."""
 
     name: str
     colour: Colour
@@ -50,15 +50,14 @@ class Header:
     interpreted_type: str
     decision: Decision
     edited: bool
-    contours: tuple[Contour, ...] | None
 
     @classmethod
     def of(cls, s: Structure) -> Header:
         """The header of a structure."""
-        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited, s.contours)
+        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited)
 
     def put(self, s: Structure) -> Structure:
-        """The structure with this header and its own id and mask."""
+        """The structure with this header and its own id, mask and contours."""
         return replace(
             s,
             name=self.name,
@@ -67,14 +66,7 @@ class Header:
             interpreted_type=self.interpreted_type,
             decision=self.decision,
             edited=self.edited,
-            contours=self.contours,
         )
-
-    def same(self, other: Header) -> bool:
-        """Whether both are equal; contours are compared by identity (they are never changed in place)."""
-        mine = (self.name, self.colour, self.provenance, self.interpreted_type, self.decision, self.edited)
-        theirs = (other.name, other.colour, other.provenance, other.interpreted_type, other.decision, other.edited)
-        return mine == theirs and self.contours is other.contours
 
 
 @dataclass(frozen=True)
@@ -107,21 +99,24 @@ class MaskStep:
 
 @dataclass(frozen=True, eq=False)
 class HeaderStep:
-    """The header of a structure changed."""
+    """The header of a structure changed; `dropped` are imported contours that it lost on the way, or None."""
 
     structure_id: str
     before: Header
     after: Header
+    dropped: tuple[Contour, ...] | None = None
 
     @property
     def nbytes(self) -> int:
-        """Memory that this step holds: contours that only it keeps alive, and some for the rest."""
-        contours = () if self.before.contours is self.after.contours else self.before.contours or ()
-        return 500 + sum(c.points_lps.nbytes for c in contours)
+        """Memory that this step holds."""
+        return 500 + sum(c.points_lps.nbytes for c in self.dropped or ())
 
     def apply(self, items: StructureSet, forward: bool) -> StructureSet:
         """The structures with this step done (or taken back). Raises KeyError for an unknown id."""
-        return items.put((self.after if forward else self.before).put(items.get(self.structure_id)))
+        new = (self.after if forward else self.before).put(items.get(self.structure_id))
+        if self.dropped is not None:
+            new = replace(new, contours=None if forward else self.dropped)
+        return items.put(new)
 
 
 @dataclass(frozen=True, eq=False)

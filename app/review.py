@@ -170,7 +170,8 @@ class ReviewSession:
         step = mask_step(old, offset, bits)
         if step is not None:
             text = f"{tool.capitalize()} on {old.name}"
-            self._do(tool, text, [step, HeaderStep(structure_id, Header.of(old), self._edited_header(old))])
+            header = HeaderStep(structure_id, Header.of(old), self._edited_header(old), dropped=old.contours)
+            self._do(tool, text, [step, header])
 
     def replace_mask(self, structure_id: str, mask: Mask, tool: str) -> None:
         """Give a structure a new mask (smoothing, margin, ...); else like `paint`."""
@@ -188,7 +189,7 @@ class ReviewSession:
         decision = s.decision
         if decision.state != "unreviewed":
             decision = Decision(person=self.reviewer, time=made.time, comment=decision.comment)
-        return replace(Header.of(s), provenance=made, decision=decision, edited=True, contours=None)
+        return replace(Header.of(s), provenance=made, decision=decision, edited=True)
 
     # -- structures ----------------------------------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ class ReviewSession:
 
     def _put_header(self, old: Structure, tool: str, text: str, after: Header) -> None:
         before = Header.of(old)
-        if not before.same(after):
+        if before != after:
             self._do(tool, text, [HeaderStep(old.id, before, after)])
 
     def _free_colour(self) -> Colour:

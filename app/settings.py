@@ -1,0 +1,113 @@
+"""The user's settings: one frozen dataclass, kept as JSON in the user's configuration folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+MAX_RECENT = 10
+DISPLAY_MODES = ("outline", "fill", "both")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user chose. Paths are text so that a folder of another machine does no harm.
+
+    `review_root` empty means the default place; `device` is "auto", "cpu", "cuda" or "cuda:1"; `opacity` 0 to 1;
+    `default_model` a folder, or empty for the bundled model.
+    """
+
+    reviewer: str = ""
+    review_root: str = ""
+    device: str = "auto"
+    recent: tuple[str, ...] = ()
+    window_preset: str = "soft tissue"
+    display_mode: str = "outline"
+    opacity: float = 0.5
+    default_model: str = ""
+
+    def with_recent(self, path: Path | str) -> Settings:
+        """With `path` at the head of the recent ones, once, at most ten of them."""
+        new = str(path)
+        return replace(self, recent=(new, *(p for p in self.recent if p != new))[:MAX_RECENT])
+
+
+def config_dir() -> Path:
+    """Folder of the settings file; ``CONTOURDESK_HOME`` overrides it."""
+    home = os.environ.get("CONTOURDESK_HOME")
+    return Path(home) if home else Path(platformdirs.user_config_dir("contourdesk", appauthor=False))
+
+
+def data_dir() -> Path:
+    """Folder of reviews and logs; ``CONTOURDESK_HOME`` overrides it."""
+    home = os.environ.get("CONTOURDESK_HOME")
+    return Path(home) if home else Path(platformdirs.user_data_dir("contourdesk", appauthor=False))
+
+
+def load_settings(path: Path | None = None) -> tuple[Settings, str]:
+    """Settings and a note for the user, empty when all is well.
+
+    A damaged file is set aside as ``settings.json.damaged`` and defaults are used. Unknown keys are left out, so that
+    an older version can read a newer file; values of a wrong kind become the default.
+    """
+    path = config_dir() / "settings.json" if path is None else path
+    try:
+        read = json.loads(path.read_text("utf-8"))
+        if not isinstance(read, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
+        return Settings(), ""
+    except OSError as error:
+        return Settings(), f"The settings could not be read ({error.strerror}). Defaults are used."
+    except ValueError:
+        aside = path.with_name(path.name + ".damaged")
+        try:
+            os.replace(path, aside)
+        except OSError:
+            log.warning("damaged settings could not be set aside", exc_info=True)
+            return Settings(), "The settings file is damaged. Defaults are used."
+        return Settings(), f"The settings file was damaged. It is kept as {aside.name}, and defaults are used."
+    return _from_json(read), ""
+
+
+def save_settings(settings: Settings, path: Path | None = None) -> None:
+    """Write the settings beside the old ones, then swap. Raises UserError when that can't be done."""
+    path = config_dir() / "settings.json" if path is None else path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(asdict(settings), indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise UserError(
+            f"The settings could not be saved in {path.parent} ({error.strerror}).", "Check its space and permissions."
+        ) from error
+
+
+def _from_json(read: dict[str, Any]) -> Settings:
+    values: dict[str, Any] = {}
+    for f in fields(Settings):
+        value = read.get(f.name, f.default)
+        if f.name == "recent":
+            values[f.name] = tuple(p for p in value if isinstance(p, str))[:MAX_RECENT] if _is_list(value) else ()
+        elif f.name == "opacity":
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            values[f.name] = min(1.0, max(0.0, float(value))) if number else f.default
+        else:
+            values[f.name] = value if isinstance(value, str) else f.default
+    if values["display_mode"] not in DISPLAY_MODES:
+        values["display_mode"] = Settings.display_mode
+    return Settings(**values)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
