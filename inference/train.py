@@ -159,7 +159,7 @@ class _Sampler:
         self.rng = np.random.default_rng(config.seed)
         self.spacing = tuple(plans["configurations"][CONFIGURATION]["spacing"])
         p = plans["foreground_intensity_properties_per_channel"]["0"]
-        self.air = (max(AIR_HU, p["percentile_00_5"]) - p["mean"]) / p["std"]
+        self.air = (max(AIR_HU, p["percentile_00_5"]) - p["mean"]) / max(p["std"], 1e-8)
         self.having = {k: [c for c in cases if k in c.organ_voxels] for k in {k for c in cases for k in c.organ_voxels}}
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -29,7 +29,7 @@ def dataset(tmp_path: Path) -> Path:
         labels = np.zeros(x.shape, np.uint8)
         for value, centre in ((1, 12 + shift), (2, 28 + shift)):
             inside = (z - 12) ** 2 + (y - 16) ** 2 + (x - centre) ** 2 < 25
-            hu[inside] = 200
+            hu[inside] = 200 + 10 * rng.standard_normal(inside.sum())
             labels[inside] = value
         for name, array in ((f"imagesTr/C{i}_0000", hu.astype(np.int16)), (f"labelsTr/C{i}", labels)):
             image = sitk.GetImageFromArray(array)
