@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 import torch
@@ -19,35 +19,50 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
 
 
 def gaussian_weights(patch: Sequence[int], sigma_scale: float = 1 / 8) -> Tensor:
-    """nnU-Net's weights: a Gaussian of sigma = patch / 8, largest value 10, never zero."""
+    """nnU-Net's weights: a Gaussian of sigma = patch / 8, largest value 10, never zero. float32 (z, y, x)."""
     peak = np.zeros(tuple(patch))
     peak[tuple(n // 2 for n in patch)] = 1
     weights = gaussian_filter(peak, [n * sigma_scale for n in patch], order=0, mode="constant", cval=0)
-    weights = weights / (weights.max() / 10)
+    weights = (weights / (weights.max() / 10)).astype(np.float32)
     weights[weights == 0] = weights[weights != 0].min()
-    return torch.from_numpy(weights.astype(np.float32))
+    return torch.from_numpy(weights)
 
 
 def sliding_window(
-    image: Tensor, patch: Sequence[int], classes: int, network: Callable[[Tensor], Tensor], step: float = 0.5
-) -> Iterator[tuple[int, int, Tensor]]:
-    """Weighted mean of overlapping predictions; yields (patches done, patches, accumulated logits so far).
+    image: Tensor,
+    patch: Sequence[int],
+    classes: int,
+    network: Callable[[Tensor], Tensor],
+    step: float = 0.5,
+    accumulate_on: torch.device | str | None = None,
+) -> Generator[tuple[int, int], None, Tensor]:
+    """Weighted mean of overlapping predictions.
 
     Parameters
     ----------
     image : (channels, z, y, x). Padded with zeros at both sides to at least one patch, and cropped back.
     patch : window size (z, y, x).
-    network : (1, channels, *patch) -> (1, classes, *patch).
+    classes : channels of the result.
+    network : (1, channels, *patch) -> (1, classes, *patch), on the image's device. Called without gradients.
+    step : largest distance of two windows as a part of the patch.
+    accumulate_on : where the sums are kept; the image's device unless given.
 
-    The tensor of the last yield is the result, (classes, z, y, x); before that it is None-like (empty).
+    Yields
+    ------
+    (patches done, patches) after each patch.
+
+    Returns
+    -------
+    float32 (classes, z, y, x) on `accumulate_on`.
     """
     shape = image.shape[1:]
+    keep = torch.device(accumulate_on) if accumulate_on is not None else image.device
     padding = [max(0, p - s) for p, s in zip(patch, shape, strict=True)]
     flat = [n for p in reversed(padding) for n in (p // 2, p - p // 2)]
     data = torch.nn.functional.pad(image, flat)
-    weights = gaussian_weights(patch).to(image.device)
-    total = torch.zeros((classes, *data.shape[1:]), device=image.device)
-    norm = torch.zeros(data.shape[1:], device=image.device)
+    weights = gaussian_weights(patch).to(keep)
+    total = torch.zeros((classes, *data.shape[1:]), device=keep)
+    norm = torch.zeros(data.shape[1:], device=keep)
     starts = [
         (z, y, x)
         for z in window_starts(data.shape[1], patch[0], step)
@@ -56,10 +71,10 @@ def sliding_window(
     ]
     for done, start in enumerate(starts, 1):
         box = tuple(slice(a, a + n) for a, n in zip(start, patch, strict=True))
-        total[(slice(None), *box)] += network(data[(slice(None), *box)][None])[0] * weights
+        with torch.no_grad():  # opened anew for each patch: a yield must not leave the caller without gradients
+            total[(slice(None), *box)] += network(data[(slice(None), *box)][None])[0].float().to(keep) * weights
         norm[box] += weights
-        if done < len(starts):
-            yield done, len(starts), total[:0]
+        yield done, len(starts)
     total /= norm
     crop = tuple(slice(p // 2, p // 2 + s) for p, s in zip(padding, shape, strict=True))
-    yield len(starts), len(starts), total[(slice(None), *crop)]
+    return total[(slice(None), *crop)]
