@@ -1,0 +1,79 @@
+"""The part of the toolbar that says how the images and masks look: window preset, outline or fill, opacity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.window_presets import WindowPreset
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QWidget
+
+MODES = (("Outline", "outline"), ("Fill", "fill"), ("Outline and fill", "both"))
+
+
+class DisplayBar(QWidget):
+    """Three controls in a row."""
+
+    window_chosen = Signal(float, float)  # centre, width
+    preset_chosen = Signal(str)
+    mode_chosen = Signal(str)
+    opacity_chosen = Signal(float)  # 0 to 1
+
+    def __init__(self, mode: str, opacity: float, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("display_bar")
+        self._presets: tuple[WindowPreset, ...] = ()
+        self.preset = QComboBox()
+        named(self.preset, "window_preset", "Display window of the image", "Display window (keys 1 to 5)")
+        self.preset.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.mode = QComboBox()
+        named(self.mode, "display_mode", "How masks are drawn", "How masks are drawn (O)")
+        for text, value in MODES:
+            self.mode.addItem(text, value)
+        self.mode.setCurrentIndex(max(self.mode.findData(mode), 0))
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        named(self.opacity, "opacity", "Opacity of the masks in per cent", "Opacity of the masks")
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(round(opacity * 100))
+        self.opacity.setFixedWidth(em(self, 6))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(em(self, 0.4))
+        for text, widget in (("Window", self.preset), ("Masks", self.mode), ("Opacity", self.opacity)):
+            label = QLabel(text)
+            label.setBuddy(widget)
+            set_role(label, "muted")
+            row.addWidget(label)
+            row.addWidget(widget)
+            row.addSpacing(em(self, 0.5))
+        self.preset.activated.connect(self.choose)
+        self.mode.currentIndexChanged.connect(lambda _: self.mode_chosen.emit(self.mode.currentData()))
+        self.opacity.valueChanged.connect(lambda value: self.opacity_chosen.emit(value / 100))
+
+    def set_presets(self, presets: Sequence[WindowPreset], wanted: str = "") -> None:
+        """Offer these presets; the one called `wanted`, else the first, is chosen and announced."""
+        self._presets = tuple(presets)
+        with QSignalBlocker(self.preset):
+            self.preset.clear()
+            for preset in presets:
+                self.preset.addItem(f"{preset.name}  {preset.centre:g} / {preset.width:g}")
+        names = [p.name.casefold() for p in presets]
+        if names:
+            self.choose(names.index(wanted.casefold()) if wanted.casefold() in names else 0)
+
+    def choose(self, row: int) -> None:
+        """Choose the preset in this row."""
+        if 0 <= row < len(self._presets):
+            preset = self._presets[row]
+            self.preset.setCurrentIndex(row)
+            self.window_chosen.emit(preset.centre, preset.width)
+            self.preset_chosen.emit(preset.name)
+
+    def choose_key(self, key: str) -> None:
+        """Choose the preset with this key."""
+        self.choose(next((i for i, p in enumerate(self._presets) if p.key == key), -1))
+
+    def next_mode(self) -> None:
+        """Outline, fill, both, and round again."""
+        self.mode.setCurrentIndex((self.mode.currentIndex() + 1) % self.mode.count())
