@@ -1,0 +1,403 @@
+"""The review folder: what a review looks like on disk, and how it comes back.
+
+``case.json``       what is reviewed and each structure's name, colour, decision, provenance; names its masks file
+``masks-*.npz``     packed bits and imported contours; never changed once written
+``case.previous.json`` the save before, with its own masks file
+``journal.jsonl``   every edit at once (see `journal`)
+``lock``            held while the review is open
+
+No pixel of the image is in it, and it never lies in the image folder. ``case.json`` holds the patient's name for the
+start page: the folder is clinical data, like the images.
+
+A save writes a new masks file, then swaps ``case.json``; so there is a usable save at every moment. A run of the
+program is ``open_review`` (lock, first save, journal), edits, ``save`` from time to time, ``Journal.close``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from contourdesk.app.case import Case
+from contourdesk.app.errors import UserError
+from contourdesk.app.files import flush_folder, write_atomically
+from contourdesk.app.geometry import Grid
+from contourdesk.app.history import EditHistory
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.journal import Journal, last_revision, read_journal
+from contourdesk.app.review import Record, ReviewSession, Snapshot, now
+from contourdesk.app.review_format import Arrays, structure_arrays, structure_from_save, structure_to_json
+from contourdesk.app.settings import Settings, data_dir
+from contourdesk.app.structures import StructureSet
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+CASE = "case.json"
+PREVIOUS = "case.previous.json"
+
+
+@dataclass(frozen=True)
+class ReviewInfo:
+    """A review on the start page; `when` is the time of its last save, ISO 8601, `counts` structures by state."""
+
+    folder: Path
+    title: str
+    when: str
+    counts: dict[str, int]
+    image_path: Path
+    series_uid: str
+
+
+@dataclass(frozen=True, eq=False)
+class SavedReview:
+    """A review as it was read. `notes` are for the user; `recovered` counts edits that only the journal had."""
+
+    folder: Path
+    image_path: Path
+    series_uid: str
+    structures: StructureSet
+    revision: int
+    reviewer: str
+    saved_at: str
+    history: EditHistory
+    recovered: int = 0
+    notes: tuple[str, ...] = ()
+
+
+# -- where -------------------------------------------------------------------------------------------------------
+
+
+def review_root(settings: Settings) -> Path:
+    """Folder that holds the reviews."""
+    return Path(settings.review_root).expanduser() if settings.review_root else data_dir() / "reviews"
+
+
+def default_review_folder(case: Case, settings: Settings) -> Path:
+    """Where the review of this case belongs: always the same for the same series. Nothing is created.
+
+    Raises UserError when the user's review folder lies in the image folder.
+    """
+    source = case.source
+    key = hashlib.sha256((source.series_uid or str(source.path)).encode()).hexdigest()[:10]
+    date = re.sub(r"\W", "", source.date, flags=re.ASCII)[:8]
+    folder = review_root(settings) / (f"{date}-{key}" if date else key)
+    _check_place(folder, source.path)
+    return folder
+
+
+def _check_place(folder: Path, image_path: Path) -> None:
+    # Someone may open their whole home folder as images; our own place in it is not among the images.
+    images, place = image_path.resolve(), folder.resolve()
+    if images.is_dir() and place.is_relative_to(images) and not place.is_relative_to(data_dir().resolve()):
+        raise UserError(
+            f"The review folder {folder} lies in the image folder.",
+            "Choose another folder for reviews in the settings.",
+        )
+
+
+def find_reviews(root: Path) -> list[ReviewInfo]:
+    """All reviews directly in `root`, the last saved first. What can't be read is left out and logged."""
+    found = []
+    for file in sorted(root.glob(f"*/{CASE}")):
+        try:
+            read = json.loads(file.read_text("utf-8"))
+            states = [s["header"]["decision"]["state"] for s in read["structures"]]
+            counts = {state: states.count(state) for state in ("unreviewed", "accepted", "rejected")}
+            image = read["case"]
+            title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
+            found.append(
+                ReviewInfo(file.parent, title, read["saved_at"], counts, Path(image["path"]), image["series_uid"])
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            log.warning("a review could not be listed", exc_info=True)
+    return sorted(found, key=lambda r: r.when, reverse=True)
+
+
+def needs_recovery(folder: Path) -> bool:
+    """Whether the journal holds edits that the last save has not. Raises UserError when it can't be read."""
+    try:
+        read = _read_case(folder / CASE)
+        return last_revision(folder) > int(read["revision"])
+    except FileNotFoundError:
+        return False
+    except (ValueError, KeyError, TypeError):
+        return True
+    except OSError as error:
+        raise _cannot_read(folder, error) from error
+
+
+# -- saving ------------------------------------------------------------------------------------------------------
+
+
+def open_review(snapshot: Snapshot, folder: Path) -> Job[Journal]:
+    """Make the folder if need be, lock it, save the snapshot, and open the journal; then ``journal.attach(session)``.
+
+    Raises
+    ------
+    UserError : the folder can't be written, lies in the image folder, is open elsewhere, or holds another or a later
+        review, which must be loaded (`load`, `resume`), not written over.
+    """
+    _check_place(folder, snapshot.case.source.path)
+    _check_same_review(snapshot, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_save(folder, error) from error
+    journal = Journal(folder, snapshot.revision, snapshot.reviewer, _software())
+    try:
+        yield from save(snapshot, folder)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _check_same_review(snapshot: Snapshot, folder: Path) -> None:
+    try:
+        there = _read_case(folder / CASE)
+        _read_structures(folder, there)
+        later = int(there["revision"]) > snapshot.revision
+        other = there["case"]["series_uid"] != snapshot.case.source.series_uid
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if later or other:
+        whose = "other images" if other else "these images"
+        raise UserError(f"There is already a review of {whose} in {folder}.", "Open it, or choose another folder.")
+
+
+def save(snapshot: Snapshot, folder: Path) -> Job[None]:
+    """Save a snapshot; the last two saves are kept. Stopped or failing at any point, it leaves the last one usable.
+
+    Raises
+    ------
+    UserError : the disk is full, the folder can't be written, or it lies in the image folder.
+    """
+    _check_place(folder, snapshot.case.source.path)
+    total = len(snapshot.structures) + 1
+    arrays: Arrays = {}
+    for i, s in enumerate(snapshot.structures):
+        yield Progress(i, total, "Saving")
+        arrays.update(structure_arrays(i, s))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    yield Progress(total - 1, total, "Saving")
+    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    masks = f"masks-{digest[:16]}.npz"
+    content = _case_json(snapshot) | {"masks": {"file": masks, "sha256": digest}}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / masks, buffer.getvalue())
+        _keep_previous(folder)
+        write_atomically(folder / CASE, json.dumps(content, indent=1, ensure_ascii=False).encode())
+        _tidy(folder)
+    except OSError as error:
+        raise _cannot_save(folder, error) from error
+
+
+def _case_json(snapshot: Snapshot) -> dict[str, Any]:
+    case, grid = snapshot.case, snapshot.structures.grid
+    source = case.source
+    return {
+        "schema": SCHEMA,
+        "software": _software(),
+        "saved_at": now(),
+        "revision": snapshot.revision,
+        "reviewer": snapshot.reviewer,
+        "case": {
+            "path": str(source.path.absolute()),
+            "series_uid": source.series_uid,
+            "study_uid": source.study_uid,
+            "modality": source.modality,
+            "description": source.description,
+            "date": source.date,
+            "patient_name": case.patient.name,
+        },
+        "grid": {
+            "shape": grid.shape,
+            "affine": grid.affine.tolist(),
+            "frame_of_reference_uid": grid.frame_of_reference_uid,
+        },
+        "structures": [structure_to_json(s) for s in snapshot.structures],
+    }
+
+
+def _keep_previous(folder: Path) -> None:
+    """Make the present save the previous one, unless it is damaged: then the older one is the better."""
+    try:
+        current = (folder / CASE).read_bytes()
+        name = json.loads(current)["masks"]["file"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return
+    if (folder / name).is_file():
+        write_atomically(folder / PREVIOUS, current)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove masks files that no save names, and what a crash in mid-write left."""
+    named = set()
+    for case in (CASE, PREVIOUS):
+        try:
+            named.add(_read_case(folder / case)["masks"]["file"])
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            return  # better a file too many
+    for file in [*folder.glob("masks-*.npz"), *folder.glob(".*.tmp")]:
+        if file.name not in named:
+            file.unlink(missing_ok=True)
+    flush_folder(folder)
+
+
+def _software() -> str:
+    try:
+        return f"contourdesk {metadata.version('contourdesk')}"
+    except metadata.PackageNotFoundError:
+        return "contourdesk"
+
+
+# -- loading -----------------------------------------------------------------------------------------------------
+
+
+def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
+    """Read a review; with `recover`, also the edits that only the journal has. Writes nothing.
+
+    A damaged last save is passed over for the one before it, with a note. The undo history comes back as far as the
+    journal tells it without a gap.
+
+    Raises
+    ------
+    UserError : no review there, no usable save, or written by a newer version.
+    """
+    yield Progress(0, 3, "Reading the review")
+    read, structures, notes = _last_save(folder)
+    saved_revision = revision = int(read["revision"])
+    yield Progress(1, 3, "Reading the journal")
+    try:
+        journal = read_journal(folder)
+    except OSError as error:
+        raise _cannot_read(folder, error) from error
+    if journal.damaged:
+        notes.append(f"{journal.damaged} lines of the journal are damaged.")
+    yield Progress(2, 3, "Applying the journal")
+    if recover:
+        structures, revision = _replay(structures, saved_revision, journal.records)
+        if journal.records and journal.records[-1].revision > revision:
+            notes.append("The last edits could not be recovered.")
+    return SavedReview(
+        folder=folder,
+        image_path=Path(read["case"]["path"]),
+        series_uid=read["case"]["series_uid"],
+        structures=structures,
+        revision=revision,
+        reviewer=read["reviewer"],
+        saved_at=read["saved_at"],
+        history=_rebuild(journal.records, revision),
+        recovered=revision - saved_revision,
+        notes=tuple(notes),
+    )
+
+
+def resume(case: Case, saved: SavedReview) -> ReviewSession:
+    """A session on `case` that goes on where `saved` ended.
+
+    Raises UserError when the image is not the one that was reviewed.
+    """
+    if case.source.series_uid != saved.series_uid or not case.volume.grid.is_close(saved.structures.grid):
+        raise UserError("This review belongs to another image.", f"It was made on {saved.image_path}.")
+    structures = StructureSet(case.volume.grid, saved.structures.items)
+    return ReviewSession(case, saved.reviewer, structures=structures, revision=saved.revision, history=saved.history)
+
+
+def _last_save(folder: Path) -> tuple[dict[str, Any], StructureSet, list[str]]:
+    notes: list[str] = []
+    for name in (CASE, PREVIOUS):
+        try:
+            read = _read_case(folder / name)
+            if int(read["schema"]) > SCHEMA:
+                raise UserError("This review was made by a newer version of Contourdesk.", "Update Contourdesk.")
+            return read, _read_structures(folder, read), notes
+        except FileNotFoundError:
+            log.warning("review: %s or its masks are missing", name)
+        except (ValueError, KeyError, TypeError):
+            log.warning("review: %s or its masks are damaged", name, exc_info=True)
+        except OSError as error:
+            raise _cannot_read(folder, error) from error
+        notes.append("The last save is damaged; the one before it was used.")
+    if not any((folder / name).exists() for name in (CASE, PREVIOUS)):
+        raise UserError(f"There is no review in {folder}.", "Choose a folder that holds a case.json.")
+    raise UserError(f"The review in {folder} is damaged.", "Take it back from a backup, or review the images anew.")
+
+
+def _read_case(path: Path) -> dict[str, Any]:
+    read = json.loads(path.read_text("utf-8"))
+    if not isinstance(read, dict):
+        raise ValueError("not an object")
+    return read
+
+
+def _read_structures(folder: Path, read: dict[str, Any]) -> StructureSet:
+    """Raises OSError, ValueError, KeyError, TypeError."""
+    name = str(read["masks"]["file"])
+    if os.path.basename(name) != name:
+        raise ValueError(f"masks file {name!r} is not in the folder")
+    data = (folder / name).read_bytes()
+    if hashlib.sha256(data).hexdigest() != read["masks"]["sha256"]:
+        raise ValueError("masks differ from what was saved")
+    grid = Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame_of_reference_uid"])
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return StructureSet(grid, tuple(structure_from_save(i, s, arrays) for i, s in enumerate(read["structures"])))
+
+
+def _replay(items: StructureSet, revision: int, records: tuple[Record, ...]) -> tuple[StructureSet, int]:
+    """Apply the records after `revision`, up to the first that is missing or does not fit."""
+    for record in records:
+        if record.revision <= revision:
+            continue
+        if record.revision != revision + 1:
+            break
+        try:
+            items = record.edit.apply(items, forward=record.op != "undo")
+        except (KeyError, ValueError):
+            log.warning("journal: revision %d does not fit", record.revision, exc_info=True)
+            break
+        revision = record.revision
+    return items, revision
+
+
+def _rebuild(records: tuple[Record, ...], revision: int) -> EditHistory:
+    """The undo history at `revision`, from the last stretch of records without a gap."""
+    history = EditHistory()
+    expected = 1
+    for record in records:
+        if record.revision > revision:
+            break
+        if record.revision != expected:
+            history = EditHistory()
+        expected = record.revision + 1
+        if record.op == "do":
+            history.push(record.edit)
+        elif (history.undo() if record.op == "undo" else history.redo()) is None:
+            history = EditHistory()  # its edit lies before the gap
+    return history if expected == revision + 1 else EditHistory()
+
+
+def _cannot_save(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The review could not be saved in {folder} ({error.strerror}). The last save is intact.",
+        "Free some space, correct its permissions, or choose another folder in the settings.",
+    )
+
+
+def _cannot_read(folder: Path, error: OSError) -> UserError:
+    return UserError(f"The review in {folder} can't be read ({error.strerror}).", "Check that the drive is there.")
