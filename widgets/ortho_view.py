@@ -1,0 +1,393 @@
+"""Axial, sagittal and coronal views of a case, linked by one crosshair, with the editing tools."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtGui import QGuiApplication, QHideEvent, QImage, QKeyEvent
+from qtpy.QtWidgets import QHBoxLayout, QSplitter, QWidget
+
+from contourdesk.app.geometry import Grid
+from contourdesk.app.review import Change, ReviewSession
+from contourdesk.widgets.plane_view import PlaneView
+from contourdesk.widgets.view_editing import Editor
+from contourdesk.widgets.view_overlay import axis_text
+from contourdesk.widgets.view_state import BRUSH_RANGE_MM, DISPLAYS, TOOLS, ViewState
+from contourdesk.widgets.window_presets import default_window
+
+PLANES = ("axial", "sagittal", "coronal")
+_CLOSE_PX = 9.0  # a click this near to a polygon's first corner closes it
+_BRUSH_STEP = 1.15
+_HINTS = {
+    "navigate": Qt.CursorShape.CrossCursor,
+    "paint": Qt.CursorShape.BlankCursor,
+    "erase": Qt.CursorShape.BlankCursor,
+    "polygon": Qt.CursorShape.CrossCursor,
+    "fill": Qt.CursorShape.PointingHandCursor,
+}
+
+
+class OrthoView(QWidget):
+    """Three linked planes of one `ReviewSession`. Main thread only.
+
+    The session is the only holder of masks; this widget shows them, and gives it one `paint` per stroke, polygon or
+    fill. `brush_mm` is a diameter.
+    """
+
+    cursor_moved = Signal(str)  # value and place under the mouse, empty when it is elsewhere
+    tool_changed = Signal(str)
+    brush_changed = Signal(float)
+    brush_3d_changed = Signal(bool)
+    window_changed = Signal(float, float)  # centre, width
+    active_changed = Signal(object)  # structure id or None
+    error = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("orthoView")
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self._state = ViewState()
+        self._editor = Editor(self._state, self)
+        self._editor.changed.connect(self._redraw)
+        self._editor.error.connect(self.error)
+        self._closed = False
+        self._current = "axial"
+        self.planes = {name: PlaneView(name, self._state) for name in PLANES}
+        self._build_layout()
+        for view in self.planes.values():
+            self._connect(view)
+        self.set_tool("navigate")
+
+    def _build_layout(self) -> None:
+        self._side = QSplitter(Qt.Orientation.Vertical)
+        self._side.addWidget(self.planes["sagittal"])
+        self._side.addWidget(self.planes["coronal"])
+        self._main = QSplitter(Qt.Orientation.Horizontal)
+        self._main.addWidget(self.planes["axial"])
+        self._main.addWidget(self._side)
+        for splitter, sizes in ((self._main, (640, 360)), (self._side, (300, 300))):
+            splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(4)
+            splitter.setSizes(list(sizes))
+        self._main.setStretchFactor(0, 2)
+        self._main.setStretchFactor(1, 1)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._main)
+
+    def _connect(self, view: PlaneView) -> None:
+        view.hovered.connect(lambda index, name=view.name: self._on_hover(name, index))
+        view.cross_wanted.connect(self._move_cross)
+        view.stepped.connect(lambda steps, name=view.name: self._step(name, steps))
+        view.brush_stepped.connect(self.step_brush)
+        view.window_dragged.connect(self._on_window_dragged)
+        view.maximise_wanted.connect(lambda name=view.name: self.toggle_maximised(name))
+        view.pressed.connect(lambda index, shift, name=view.name: self._on_pressed(name, index, shift))
+        view.dragged.connect(self._editor.drag)
+        view.released.connect(self._editor.release)
+        view.double_clicked.connect(lambda: self._editor.close_polygon(erase=_shift_held()))
+
+    # -- session -------------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> ReviewSession | None:
+        """The session that is shown."""
+        return self._state.session
+
+    def set_session(self, session: ReviewSession | None) -> None:
+        """Show another session from the middle of its image, or nothing. The active structure is then none."""
+        state = self._state
+        self._editor.cancel()
+        if state.session is not None:
+            state.session.changed.disconnect(self._on_changed)
+        state.session = session
+        state.hidden.clear()
+        self.set_active(None)
+        volume = None if session is None else session.case.volume
+        if volume is not None:
+            z, y, x = (n // 2 for n in volume.grid.shape)
+            state.cross = (z, y, x)
+        for view in self.planes.values():
+            view.show_volume(volume)
+        if session is not None and volume is not None:
+            session.changed.connect(self._on_changed)
+            self.set_window(*default_window(volume))
+        self.cursor_moved.emit("")
+        self._redraw()
+
+    def _on_changed(self, change: Change) -> None:
+        state = self._state
+        preview = state.preview
+        if change.what == "reset" or (preview is not None and preview[0] == change.structure_id):
+            self._editor.cancel_stroke()  # it was begun on bits that are gone
+        if state.active is not None and state.structure(state.active) is None:
+            self.set_active(None)
+        if change.what == "removed" and change.structure_id is not None:
+            state.hidden.discard(change.structure_id)
+        self._redraw()
+
+    @property
+    def active(self) -> str | None:
+        """Id of the structure that the tools change."""
+        return self._state.active
+
+    def set_active(self, structure_id: str | None) -> None:
+        """Choose the structure that the tools change. A polygon in the making is given up."""
+        if structure_id is not None and self._state.structure(structure_id) is None:
+            raise KeyError(structure_id)
+        if structure_id != self._state.active:
+            self._editor.cancel()
+            self._state.active = structure_id
+            self.active_changed.emit(structure_id)
+            self._redraw()
+
+    # -- display -------------------------------------------------------------------------------------------------
+
+    def set_visible(self, structure_id: str, visible: bool) -> None:
+        """Show or hide a structure."""
+        if visible:
+            self._state.hidden.discard(structure_id)
+        else:
+            self._state.hidden.add(structure_id)
+            if self._state.active == structure_id:
+                self._editor.cancel()
+        self._redraw()
+
+    def is_visible(self, structure_id: str) -> bool:
+        """Whether a structure is shown."""
+        return structure_id not in self._state.hidden
+
+    @property
+    def display(self) -> str:
+        """How structures are drawn: "outline", "fill" or "both"."""
+        return self._state.display
+
+    def set_display(self, display: str) -> None:
+        """Draw structures as "outline", "fill" or "both". Raises ValueError for another word."""
+        if display not in DISPLAYS:
+            raise ValueError(f"display must be one of {DISPLAYS}, got {display!r}")
+        self._state.display = display
+        self._redraw()
+
+    @property
+    def opacity(self) -> float:
+        """Opacity of fills, 0 to 1."""
+        return self._state.opacity
+
+    def set_opacity(self, opacity: float) -> None:
+        """Set the opacity of fills, 0 to 1. Outlines are always solid."""
+        self._state.opacity = min(max(float(opacity), 0.0), 1.0)
+        self._redraw()
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """Display window: centre and width in the image's unit."""
+        return self._state.window
+
+    def set_window(self, centre: float, width: float) -> None:
+        """Set the display window, in the image's unit."""
+        smallest = 1.0 if self.session is None or self.session.case.volume.unit == "HU" else 1e-6
+        self._state.window = (float(centre), max(float(width), smallest))
+        for view in self.planes.values():
+            view.canvas.show_window(*self._state.window)
+        self.window_changed.emit(*self._state.window)
+        self._redraw()
+
+    def _on_window_dragged(self, centre: float, width: float) -> None:
+        self.set_window(self.window[0] + centre, self.window[1] + width)
+
+    # -- place ---------------------------------------------------------------------------------------------------
+
+    @property
+    def current_plane(self) -> str:
+        """Name of the plane that the mouse was in last."""
+        return self._current
+
+    @property
+    def cross_index(self) -> tuple[int, int, int]:
+        """Voxel (z, y, x) where the planes meet."""
+        return self._state.cross
+
+    def go_to(self, point_lps: ArrayLike) -> None:
+        """Move the crosshair to a place in LPS mm (the nearest voxel of the image)."""
+        if self.session is not None:
+            index = self.session.structures.grid.to_index(point_lps)
+            self._move_cross((float(index[0]), float(index[1]), float(index[2])))
+
+    def centre_on(self, structure_id: str) -> None:
+        """Move the crosshair to the structure's voxel nearest to its centre; nothing when it is empty."""
+        structure = self._state.structure(structure_id)
+        if structure is None or structure.mask.is_empty:
+            return
+        index = np.argwhere(structure.mask.bits)
+        nearest = index[np.argmin(((index - index.mean(axis=0)) ** 2).sum(axis=1))] + structure.mask.offset
+        self._move_cross((float(nearest[0]), float(nearest[1]), float(nearest[2])))
+
+    def step_slice(self, delta: int) -> None:
+        """Move the current plane by slices: positive is towards the head, the patient's left or back."""
+        self._step(self._current, delta)
+
+    def _step(self, name: str, steps: int) -> None:
+        plane = self.planes[name].plane
+        if plane is None or self.session is None:
+            return
+        _, sense = self.session.structures.grid.world_axes[plane.slice_axis]
+        index = list(self._state.cross)
+        index[plane.slice_axis] += steps * sense
+        self._move_cross((index[0], index[1], index[2]))
+
+    def _move_cross(self, index_zyx: tuple[float, float, float]) -> None:
+        if self.session is None:
+            return
+        shape = self.session.structures.grid.shape
+        z, y, x = (min(max(round(i), 0), n - 1) for i, n in zip(index_zyx, shape, strict=True))
+        if (z, y, x) != self._state.cross:
+            self._state.cross = (z, y, x)
+            self._redraw()
+
+    def toggle_maximised(self, name: str | None = None) -> None:
+        """Show one plane alone (the current one when no name is given), or all three again."""
+        name = name or self._current
+        alone = any(not view.isHidden() and view is not self.planes[name] for view in self.planes.values())
+        for view in self.planes.values():
+            view.setVisible(not alone or view.name == name)
+        self._side.setVisible(not alone or name != "axial")
+
+    def reset_view(self) -> None:
+        """Fit the image into each plane again."""
+        for view in self.planes.values():
+            view.canvas.fit()
+        self._redraw()
+
+    # -- tools ---------------------------------------------------------------------------------------------------
+
+    @property
+    def tool(self) -> str:
+        """Tool of the left button: navigate, paint, erase, polygon or fill."""
+        return self._state.tool
+
+    def set_tool(self, name: str) -> None:
+        """Choose the tool of the left button. Raises ValueError for an unknown one."""
+        if name not in TOOLS:
+            raise ValueError(f"tool must be one of {TOOLS}, got {name!r}")
+        self._editor.cancel()
+        self._state.tool = name
+        for view in self.planes.values():
+            view.native.setCursor(_HINTS[name])
+        self.tool_changed.emit(name)
+        self._redraw()
+
+    @property
+    def brush_mm(self) -> float:
+        """Diameter of the brush."""
+        return self._state.brush_mm
+
+    def set_brush_mm(self, mm: float) -> None:
+        """Set the diameter of the brush, within `BRUSH_RANGE_MM`."""
+        mm = min(max(float(mm), BRUSH_RANGE_MM[0]), BRUSH_RANGE_MM[1])
+        if mm != self._state.brush_mm:
+            self._state.brush_mm = mm
+            self.brush_changed.emit(mm)
+            self._redraw()
+
+    def step_brush(self, steps: int) -> None:
+        """Make the brush larger (positive) or smaller: by a seventh, at least half a mm."""
+        mm = self.brush_mm
+        grown = mm * _BRUSH_STEP**steps
+        self.set_brush_mm(round(2 * (max(grown, mm + 0.5) if steps > 0 else min(grown, mm - 0.5))) / 2)
+
+    @property
+    def brush_3d(self) -> bool:
+        """Whether the brush is a ball, not a disc."""
+        return self._state.brush_3d
+
+    def set_brush_3d(self, ball: bool) -> None:
+        """Paint with a ball, or with a disc in the plane painted on."""
+        if bool(ball) != self._state.brush_3d:
+            self._state.brush_3d = bool(ball)
+            self.brush_3d_changed.emit(self._state.brush_3d)
+
+    def close_polygon(self) -> None:
+        """Close the polygon in the making; with Shift held its inside is taken away."""
+        self._editor.close_polygon(erase=_shift_held())
+
+    def cancel_drawing(self) -> None:
+        """Give up the stroke or polygon in the making."""
+        self._editor.cancel()
+
+    def _on_pressed(self, name: str, index: tuple[float, float, float], shift: bool) -> None:
+        view = self.planes[name]
+        plane, draft = view.plane, self._state.polygon
+        if plane is None:
+            return
+        if draft is not None and draft.plane.name == name and len(draft.corners) > 2:
+            first = list(index)
+            first[plane.vertical_axis], first[plane.horizontal_axis] = draft.corners[0]
+            away = view.position_of((first[0], first[1], first[2])) - view.position_of(index)
+            if QPointF.dotProduct(away, away) <= _CLOSE_PX**2:
+                self._editor.close_polygon(erase=shift)
+                return
+        self._editor.press(plane, index, erase=shift)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Keys of a polygon in the making, and the slice keys."""
+        key, keys = event.key(), Qt.Key
+        if self._editor.busy and key in (keys.Key_Return, keys.Key_Enter):
+            self.close_polygon()
+        elif self._editor.busy and key == keys.Key_Escape:
+            self._editor.cancel()
+        elif self._state.polygon is not None and key == keys.Key_Backspace:
+            self._editor.drop_corner()
+        elif key in (keys.Key_Up, keys.Key_PageUp):
+            self.step_slice(1 if key == keys.Key_Up else 10)
+        elif key in (keys.Key_Down, keys.Key_PageDown):
+            self.step_slice(-1 if key == keys.Key_Down else -10)
+        elif key in (keys.Key_BracketLeft, keys.Key_BracketRight):
+            self.step_brush(1 if key == keys.Key_BracketRight else -1)
+        else:
+            super().keyPressEvent(event)
+
+    # -- drawing -------------------------------------------------------------------------------------------------
+
+    def _redraw(self) -> None:
+        for view in self.planes.values():
+            view.refresh()
+
+    def _on_hover(self, name: str, index: tuple[float, float, float] | None) -> None:
+        if index is None or self.session is None:
+            self.cursor_moved.emit("")
+            return
+        self._current = name
+        volume = self.session.case.volume
+        z, y, x = (round(i) for i in index)
+        value = volume.value_at((z, y, x))
+        self.cursor_moved.emit("" if value is None else cursor_text(value, volume.unit, volume.grid, index))
+
+    def screenshot(self) -> QImage:
+        """The three views as they are on the screen."""
+        return self.grab().toImage()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """A stroke cannot go on unseen."""
+        self._editor.cancel_stroke()
+        super().hideEvent(event)
+
+    def close_views(self) -> None:
+        """Free the canvases; call it before the window goes. The widget is of no use after it."""
+        if not self._closed:
+            self._closed = True
+            self.set_session(None)
+            for view in self.planes.values():
+                view.close_view()
+
+
+def cursor_text(value: float, unit: str, grid: Grid, index_zyx: tuple[float, float, float]) -> str:
+    """The read-out: ``HU 43 · L 12.3 P 45.6 S 78.9 mm``."""
+    number = f"{value:.0f}" if value == round(value) else f"{value:.3g}"
+    place = " ".join(axis_text(world, mm) for world, mm in enumerate(grid.to_world(index_zyx).tolist()))
+    return f"{unit or 'Value'} {number} · {place} mm"
+
+
+def _shift_held() -> bool:
+    return bool(QGuiApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier)

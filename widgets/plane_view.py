@@ -1,0 +1,214 @@
+"""One plane: the image, what lies over it, and the mouse."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, QObject, QPointF, Qt, Signal
+from qtpy.QtGui import QMouseEvent, QNativeGestureEvent, QWheelEvent
+from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
+
+from contourdesk.app.geometry import Grid, ViewPlane
+from contourdesk.app.volume import Volume
+from contourdesk.widgets.layers import ImageCanvas
+from contourdesk.widgets.view_overlay import Overlay
+from contourdesk.widgets.view_state import ViewState
+
+_NOTCH = 120  # one step of a mouse wheel in Qt's unit
+_ZOOM_STEP = 1.15
+_WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag
+
+_Buttons = Qt.MouseButton
+_Keys = Qt.KeyboardModifier
+
+
+class PlaneView(QWidget):
+    """Shows one plane and turns the mouse into signals.
+
+    Wheel: slices; Ctrl+wheel: zoom; Shift+wheel: brush size; middle drag, or Shift+drag while navigating: pan; right
+    drag: window; Ctrl+move: crosshair; double click while navigating: maximise. The left button belongs to the tool.
+
+    Signals give fractional voxel indices as float tuples (z, y, x).
+    """
+
+    hovered = Signal(object)  # index under the mouse, None when it left
+    cross_wanted = Signal(object)
+    stepped = Signal(int)
+    brush_stepped = Signal(int)
+    window_dragged = Signal(float, float)  # change of centre and width
+    maximise_wanted = Signal()
+    pressed = Signal(object, bool)  # with the left button and an editing tool; True: erase
+    dragged = Signal(object)
+    released = Signal()
+    double_clicked = Signal()
+
+    def __init__(self, name: str, state: ViewState, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.name = name
+        self.setObjectName(f"{name}View")
+        self.canvas = ImageCanvas(self)
+        self.overlay = Overlay(self.canvas, state)
+        self._state = state
+        self._grid: Grid | None = None
+        self._plane: ViewPlane | None = None
+        self._drag: str | None = None  # "cross", "pan", "window" or "edit"
+        self._last = QPointF()
+        self._wheel = 0.0
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.canvas)
+        self.setMinimumSize(160, 140)
+        self._button = QToolButton(self.canvas.native)
+        self._button.setObjectName(f"{name}Maximise")
+        self._button.setText("⤢")
+        self._button.setCursor(Qt.CursorShape.ArrowCursor)
+        self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._button.setToolTip("Show this plane alone, or all three again (double click)")
+        self._button.setFixedSize(26, 26)
+        self._button.clicked.connect(self.maximise_wanted)
+        self.canvas.native.installEventFilter(self)
+
+    @property
+    def native(self) -> QWidget:
+        """The widget that gets the mouse."""
+        return self.canvas.native
+
+    @property
+    def plane(self) -> ViewPlane | None:
+        """How this view shows the array, None without a case."""
+        return self._plane
+
+    def show_volume(self, volume: Volume | None) -> None:
+        """Show an image from its middle, or nothing."""
+        self._grid = None if volume is None else volume.grid
+        self._plane = None if volume is None else volume.grid.view(self.name)
+        self._drag = None
+        self.canvas.show_volume(volume, self._plane)
+        self.overlay.show_plane(self._plane)
+
+    def refresh(self) -> None:
+        """Follow the shared state: slice and overlay."""
+        if self._plane is not None:
+            self.canvas.show_slice(self._state.cross[self._plane.slice_axis])
+        self.overlay.update()
+
+    def index_at(self, at: QPointF) -> tuple[float, float, float]:
+        """Fractional voxel index (z, y, x) under a position on the native widget."""
+        plane = self._plane
+        if plane is None:
+            raise ValueError("no image is shown")
+        back, _ = self.canvas.to_screen().inverted()
+        point = back.map(at)
+        index = [float(n) for n in self._state.cross]
+        index[plane.vertical_axis], index[plane.horizontal_axis] = point.y(), point.x()
+        return index[0], index[1], index[2]
+
+    def position_of(self, index_zyx: tuple[float, float, float]) -> QPointF:
+        """Where on the native widget a voxel is shown."""
+        plane = self._plane
+        if plane is None:
+            raise ValueError("no image is shown")
+        return self.canvas.to_screen().map(QPointF(index_zyx[plane.horizontal_axis], index_zyx[plane.vertical_axis]))
+
+    def close_view(self) -> None:
+        """Free the canvas."""
+        self.canvas.native.removeEventFilter(self)
+        self.overlay.show_plane(None)
+        self.canvas.close_canvas()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the mouse from napari; all else goes its way."""
+        kind = event.type()
+        if kind == QEvent.Type.Resize:
+            self.overlay.resize(self.canvas.native.size())
+            self._button.move(self.canvas.native.width() - self._button.width() - 6, 6)
+            self.canvas.refit()
+            return False
+        if kind == QEvent.Type.Leave:
+            self.overlay.cursor_at = None
+            self.overlay.update()
+            self.hovered.emit(None)
+            return False
+        handler = {
+            QEvent.Type.MouseButtonPress: self._on_press,
+            QEvent.Type.MouseMove: self._on_move,
+            QEvent.Type.MouseButtonRelease: self._on_release,
+            QEvent.Type.MouseButtonDblClick: self._on_double_click,
+            QEvent.Type.Wheel: self._on_wheel,
+            QEvent.Type.NativeGesture: self._on_gesture,
+        }.get(kind)
+        if handler is None:
+            return False
+        if self._plane is not None:
+            handler(event)  # type: ignore[arg-type]
+        event.accept()
+        return True
+
+    def _on_press(self, event: QMouseEvent) -> None:
+        if self._drag is not None:
+            return  # a second button during a drag changes nothing
+        at, shift = event.position(), bool(event.modifiers() & _Keys.ShiftModifier)
+        self._last = at
+        navigating = self._state.tool == "navigate"
+        if event.button() == _Buttons.MiddleButton or (event.button() == _Buttons.LeftButton and navigating and shift):
+            self._drag = "pan"
+        elif event.button() == _Buttons.RightButton:
+            self._drag = "window"
+        elif event.button() == _Buttons.LeftButton and navigating:
+            self._drag = "cross"
+            self.cross_wanted.emit(self.index_at(at))
+        elif event.button() == _Buttons.LeftButton:
+            self._drag = "edit"
+            self.pressed.emit(self.index_at(at), shift)
+
+    def _on_move(self, event: QMouseEvent) -> None:
+        at = event.position()
+        index = self.index_at(at)
+        step, self._last = at - self._last, at
+        self.overlay.cursor_at = at
+        self.overlay.erasing = bool(event.modifiers() & _Keys.ShiftModifier)
+        if self._drag == "pan":
+            self.canvas.pan(step.x(), step.y())
+        elif self._drag == "window":
+            per_px = max(1.0, self._state.window[1]) * _WINDOW_PER_PX
+            self.window_dragged.emit(step.y() * per_px, step.x() * per_px)
+        elif self._drag == "edit":
+            self.dragged.emit(index)
+        elif self._drag == "cross" or event.modifiers() & _Keys.ControlModifier:
+            self.cross_wanted.emit(index)
+        self.hovered.emit(index)
+        self.overlay.update()
+
+    def _on_release(self, event: QMouseEvent) -> None:
+        owner = {"cross": _Buttons.LeftButton, "edit": _Buttons.LeftButton, "window": _Buttons.RightButton}
+        if self._drag == "edit" and event.button() == _Buttons.LeftButton:
+            self._drag = None
+            self.released.emit()
+        elif self._drag == "pan" or event.button() == owner.get(self._drag or ""):
+            self._drag = None
+
+    def _on_double_click(self, event: QMouseEvent) -> None:
+        if event.button() == _Buttons.LeftButton and self._state.tool == "navigate":
+            self.maximise_wanted.emit()
+        elif event.button() == _Buttons.LeftButton and self._state.tool == "polygon":
+            self.double_clicked.emit()
+        else:
+            self._on_press(event)  # two quick dabs are two dabs
+
+    def _on_wheel(self, event: QWheelEvent) -> None:
+        # Some systems turn a wheel with Shift held into a sideways one.
+        turned = event.angleDelta().y() or event.angleDelta().x()
+        if event.modifiers() & _Keys.ControlModifier:
+            self.canvas.zoom_about(event.position(), _ZOOM_STEP ** (turned / _NOTCH))
+            self.overlay.update()
+            return
+        self._wheel += turned
+        steps = int(self._wheel / _NOTCH)  # a touch pad sends many small turns
+        self._wheel -= steps * _NOTCH
+        if steps and event.modifiers() & _Keys.ShiftModifier:
+            self.brush_stepped.emit(steps)
+        elif steps:
+            self.stepped.emit(steps)
+
+    def _on_gesture(self, event: QNativeGestureEvent) -> None:
+        if event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
+            self.canvas.zoom_about(event.position(), 1 + event.value())
+            self.overlay.update()

@@ -1,0 +1,169 @@
+"""All that is drawn over one plane's image: structures, crosshair, letters, brush ring, polygon."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QPointF, QRectF, Qt
+from qtpy.QtGui import QColor, QFont, QPainter, QPainterPath, QPaintEvent, QPen
+from qtpy.QtWidgets import QWidget
+
+from contourdesk.app.geometry import Grid, ViewPlane
+from contourdesk.app.structures import Structure
+from contourdesk.widgets.layers import ImageCanvas
+from contourdesk.widgets.view_outlines import OutlineCache
+from contourdesk.widgets.view_state import ViewState
+
+_CROSS = QColor(120, 190, 255)
+_TEXT = QColor(214, 220, 228)
+_LETTER = QColor(255, 206, 110)
+_SHADOW = QColor(0, 0, 0, 200)
+_ERASE = QColor(255, 120, 110)
+_GAP_PX = 14  # the crosshair leaves the voxel in question free
+_EDGE_PX = 8
+
+
+class Overlay(QWidget):
+    """Transparent, lets the mouse through, lies on the canvas's native widget."""
+
+    def __init__(self, canvas: ImageCanvas, state: ViewState) -> None:
+        super().__init__(canvas.native)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
+        self._canvas = canvas
+        self._state = state
+        self._cache = OutlineCache()
+        self.plane: ViewPlane | None = None
+        self.cursor_at: QPointF | None = None  # screen position of the mouse, None when it is elsewhere
+        self.erasing = False  # Shift is held: the ring says so
+
+    def show_plane(self, plane: ViewPlane | None) -> None:
+        """Draw for this plane from now on."""
+        self.plane = plane
+        self._cache.clear()
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw everything."""
+        plane, session = self.plane, self._state.session
+        if plane is None or session is None:
+            return
+        grid = session.structures.grid
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        index = self._state.cross[plane.slice_axis]
+        for structure, mask in self._state.shown():
+            path = self._cache.get(structure.id, mask, plane, index)
+            if not path.isEmpty():
+                self._draw_structure(painter, structure, path)
+        self._draw_crosshair(painter, plane)
+        self._draw_polygon(painter, plane, index)
+        self._draw_ring(painter, grid)
+        self._draw_text(painter, plane, grid)
+        painter.end()
+
+    def _draw_structure(self, painter: QPainter, structure: Structure, path: QPainterPath) -> None:
+        state = self._state
+        active = structure.id == state.active
+        colour = QColor(*structure.colour)
+        on_screen = self._canvas.to_screen().map(path)
+        if state.display in ("fill", "both"):
+            shade = QColor(colour)
+            shade.setAlphaF(state.opacity)
+            painter.fillPath(on_screen, shade)
+        if state.display == "fill" and not active:
+            return
+        width = 2.6 if active else 1.5
+        painter.strokePath(on_screen, QPen(QColor(0, 0, 0, 120), width + 1.6))  # tells bright lines from bright bone
+        painter.strokePath(on_screen, QPen(colour.lighter(125) if active else colour, width))
+
+    def _draw_crosshair(self, painter: QPainter, plane: ViewPlane) -> None:
+        cross = self._state.cross
+        centre = self._canvas.to_screen().map(QPointF(cross[plane.horizontal_axis], cross[plane.vertical_axis]))
+        x, y, w, h = centre.x(), centre.y(), self.width(), self.height()
+        colour = QColor(_CROSS)
+        colour.setAlpha(170 if self._state.tool == "navigate" else 70)
+        painter.setPen(QPen(colour, 1))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        for a, b in (
+            ((0, y), (x - _GAP_PX, y)),
+            ((x + _GAP_PX, y), (w, y)),
+            ((x, 0), (x, y - _GAP_PX)),
+            ((x, y + _GAP_PX), (x, h)),
+        ):
+            painter.drawLine(QPointF(*a), QPointF(*b))
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
+
+    def _draw_polygon(self, painter: QPainter, plane: ViewPlane, index: int) -> None:
+        polygon = self._state.polygon
+        if polygon is None or polygon.plane.name != plane.name or polygon.index != index:
+            return
+        to_screen = self._canvas.to_screen()
+        corners = [to_screen.map(QPointF(h, v)) for v, h in polygon.corners]
+        line = corners + ([self.cursor_at] if self.cursor_at is not None else [])
+        painter.setPen(QPen(self._tool_colour(), 1.6))
+        painter.drawPolyline(line)
+        if len(line) > 2:
+            painter.setPen(QPen(self._tool_colour(), 1, Qt.PenStyle.DashLine))
+            painter.drawLine(line[-1], line[0])
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._tool_colour())
+        for corner in corners:
+            painter.drawEllipse(corner, 3.0, 3.0)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+
+    def _draw_ring(self, painter: QPainter, grid: Grid) -> None:
+        if self.cursor_at is None or self._state.tool not in ("paint", "erase"):
+            return
+        radius = self._state.brush_mm / 2 * self._canvas.zoom
+        painter.setPen(QPen(_SHADOW, 2.6))
+        painter.drawEllipse(self.cursor_at, radius, radius)
+        painter.setPen(QPen(self._tool_colour(), 1.3))
+        painter.drawEllipse(self.cursor_at, radius, radius)
+
+    def _tool_colour(self) -> QColor:
+        structure = self._state.structure(self._state.active)
+        if self._state.tool == "erase" or self.erasing:
+            return _ERASE
+        return QColor(*structure.colour).lighter(125) if structure is not None else _TEXT
+
+    def _draw_text(self, painter: QPainter, plane: ViewPlane, grid: Grid) -> None:
+        area = QRectF(self.rect()).adjusted(_EDGE_PX, _EDGE_PX, -_EDGE_PX, -_EDGE_PX)
+        align = Qt.AlignmentFlag
+        font = QFont(self.font())
+        font.setPixelSize(15)
+        font.setBold(True)
+        painter.setFont(font)
+        for letter, where in (
+            (plane.top, align.AlignTop | align.AlignHCenter),
+            (plane.bottom, align.AlignBottom | align.AlignHCenter),
+            (plane.left, align.AlignLeft | align.AlignVCenter),
+            (plane.right, align.AlignRight | align.AlignVCenter),
+        ):
+            _shadowed(painter, area, where, letter, _LETTER)
+        _shadowed(painter, area, align.AlignTop | align.AlignLeft, plane.name.capitalize(), _TEXT)
+        font.setPixelSize(12)
+        font.setBold(False)
+        painter.setFont(font)
+        _shadowed(painter, area, align.AlignBottom | align.AlignLeft, self._slice_text(plane, grid), _TEXT)
+        if self.width() > 360:
+            centre, width = self._state.window
+            _shadowed(painter, area, align.AlignBottom | align.AlignRight, f"C {centre:.0f}  W {width:.0f}", _TEXT)
+
+    def _slice_text(self, plane: ViewPlane, grid: Grid) -> str:
+        cross = self._state.cross
+        world, _ = grid.world_axes[plane.slice_axis]
+        place = float(grid.to_world(cross)[world])
+        return f"Slice {cross[plane.slice_axis] + 1}/{grid.shape[plane.slice_axis]}\n{axis_text(world, place)} mm"
+
+
+def axis_text(world: int, mm: float) -> str:
+    """One LPS coordinate with its letter in place of a sign: ``axis_text(0, -12.34)`` is "R 12.3"."""
+    letters = (("R", "L"), ("A", "P"), ("I", "S"))[world]
+    return f"{letters[1] if mm >= 0 else letters[0]} {abs(mm):.1f}"
+
+
+def _shadowed(painter: QPainter, area: QRectF, where: Qt.AlignmentFlag, text: str, colour: QColor) -> None:
+    painter.setPen(_SHADOW)
+    for dx, dy in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
+        painter.drawText(area.translated(dx, dy), where, text)
+    painter.setPen(colour)
+    painter.drawText(area, where, text)
