@@ -13,6 +13,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 
+from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
 
 log = logging.getLogger(__name__)
@@ -119,6 +120,9 @@ class JobRunner(QObject):
             except StopIteration as end:
                 return "succeeded", end.value
             job.close()
+        except UserError as error:
+            log.info("a job ended with an error for the user")  # its text may name folders and patients
+            return "failed", error
         except Exception as error:
             # Wherever it comes from, clean-up included, it must reach the user.
             log.exception("a job failed")

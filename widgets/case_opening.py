@@ -1,0 +1,223 @@
+"""From a path to an open review: find, choose, read, and go on with a review that is there already."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from contourdesk.app.case import Case
+from contourdesk.app.dicom_read import SeriesInfo, read_series
+from contourdesk.app.errors import UserError
+from contourdesk.app.journal import Journal
+from contourdesk.app.opening import open_path
+from contourdesk.app.project import (
+    CASE,
+    ReviewInfo,
+    SavedReview,
+    default_review_folder,
+    load,
+    needs_recovery,
+    open_review,
+    resume,
+)
+from contourdesk.app.review import ReviewSession
+from contourdesk.app.settings import Settings
+from contourdesk.widgets.autosave import Autosave
+from contourdesk.widgets.case_browser import SeriesDialog
+from contourdesk.widgets.loading import LoadingPage
+from contourdesk.widgets.review_panel import when
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+log = logging.getLogger(__name__)
+
+
+def account_name() -> str:
+    """The computer account's name, as a first proposal for the reviewer's; empty when there is none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+class CaseOpening(QObject):
+    """Reads in workers, asks where a choice is the user's, and ends with exactly one of its signals.
+
+    `opened` carries (session, review folder, journal or None, notes); `failed` an exception; `gave_up` nothing.
+    While it goes on, the case that is open stays open; it is saved and let go at the very end.
+    """
+
+    opened = Signal(object, object, object, object)
+    failed = Signal(object)
+    gave_up = Signal()
+
+    def __init__(self, page: LoadingPage, autosave: Autosave, window: QWidget) -> None:
+        super().__init__(window)
+        self._page, self._autosave, self._window = page, autosave, window
+        self._settings = Settings()
+        self._review: ReviewInfo | None = None
+        page.failed.connect(self.failed)
+        page.cancelled.connect(self.gave_up)
+
+    def start(self, path: Path, settings: Settings, review: ReviewInfo | None = None) -> None:
+        """Open what lies at `path`; with `review`, the series that it is about, to go on with it."""
+        self._settings, self._review = settings, review
+        self._page.start(open_path(path), f"Opening {path.name or path}", self._on_found)
+
+    # -- finding --------------------------------------------------------------------------------------------------
+
+    def _on_found(self, found: list[SeriesInfo] | Case) -> None:
+        if isinstance(found, Case):
+            self._on_case(found)
+            return
+        usable = [s for s in found if s.usable]
+        if self._review is not None:
+            usable = [s for s in usable if s.uid == self._review.series_uid]
+            if not usable:
+                self.failed.emit(
+                    UserError("The images of this review are not there any more.", f"Look in {self._review.image_path}.")
+                )
+                return
+        if len(usable) == 1:
+            self._read(usable[0])
+            return
+        dialog = SeriesDialog(found, self._window)
+        dialog.chosen.connect(self._read)
+        dialog.rejected.connect(self.gave_up)
+        dialog.open()
+
+    def _read(self, info: SeriesInfo) -> None:
+        self._page.start(read_series(info), f"Reading {info.description or 'the series'}", self._on_case)
+
+    # -- a review that is there already ---------------------------------------------------------------------------
+
+    def _on_case(self, case: Case) -> None:
+        try:
+            folder = default_review_folder(case, self._settings)
+            if folder == self._autosave.folder:
+                self._autosave.state_changed.emit("This case is open already", True)
+                self.gave_up.emit()
+            elif not (folder / CASE).exists():
+                self._begin(ReviewSession(case, self._reviewer()), folder, ())
+            elif needs_recovery(folder):
+                self._ask_recovery(case, folder)
+            elif self._review is not None:
+                self._load(case, folder, recover=False)
+            else:
+                self._ask_reopen(case, folder)
+        except UserError as error:
+            self.failed.emit(error)
+
+    def _ask_recovery(self, case: Case, folder: Path) -> None:
+        self._ask(
+            "recovery_dialog",
+            "The program ended before your last edits were saved. They are in the journal and can be recovered.",
+            "Without them the review opens as it was at its last save. The journal keeps them in any case.",
+            [
+                ("Recover my edits", "recover", lambda: self._load(case, folder, recover=True)),
+                ("Last save", "last_save", lambda: self._load(case, folder, recover=False)),
+            ],
+        )
+
+    def _ask_reopen(self, case: Case, folder: Path) -> None:
+        self._ask(
+            "reopen_dialog",
+            "There is a review of this series already.",
+            "Go on with it as you left it, or start anew; the old one is then kept beside it.",
+            [
+                ("Go on", "go_on", lambda: self._load(case, folder, recover=False)),
+                ("Start anew", "start_anew", lambda: self._start_anew(case, folder)),
+            ],
+        )
+
+    def _ask(self, name: str, text: str, advice: str, answers: list[tuple[str, str, Callable[[], None]]]) -> None:
+        box = QMessageBox(self._window)
+        box.setObjectName(name)
+        box.setWindowTitle("Contourdesk")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText(text)
+        box.setInformativeText(advice)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        actions = {}
+        for label, button_name, action in answers:
+            button = box.addButton(label, QMessageBox.ButtonRole.ActionRole)
+            button.setObjectName(button_name)
+            actions[button_name] = action
+        cancel = box.addButton(QMessageBox.StandardButton.Cancel)
+        cancel.setObjectName("cancel_opening")
+        box.setEscapeButton(cancel)
+        first = box.findChild(QWidget, answers[0][1])
+        box.setDefaultButton(first)  # type: ignore[arg-type]
+        box.buttonClicked.connect(lambda button: actions.get(button.objectName(), self.gave_up.emit)())
+        box.open()
+
+    def _start_anew(self, case: Case, folder: Path) -> None:
+        kept = folder.with_name(f"{folder.name}-kept-{datetime.now():%Y%m%d-%H%M%S}")
+        try:
+            folder.rename(kept)
+        except OSError as error:
+            self.failed.emit(error)
+            return
+        self._begin(ReviewSession(case, self._reviewer()), folder, (f"The old review is kept as {kept.name}.",))
+
+    def _load(self, case: Case, folder: Path, *, recover: bool) -> None:
+        def then(saved: SavedReview) -> None:
+            try:
+                session = resume(case, saved)
+            except UserError as error:
+                self.failed.emit(error)
+                return
+            if self._settings.reviewer:
+                session.reviewer = self._settings.reviewer
+            edits = f"{saved.recovered} edit{'s' if saved.recovered != 1 else ''} recovered from the journal. "
+            note = f"{edits if saved.recovered else ''}Reopened as you left it on {when(saved.saved_at)}."
+            if recover and saved.recovered:
+                note = f"{edits}The last save was on {when(saved.saved_at)}."
+            self._begin(session, folder, (note, *saved.notes))
+
+        self._page.start(load(folder, recover=recover), "Reopening the review", then)
+
+    def _reviewer(self) -> str:
+        return self._settings.reviewer or account_name()
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def _begin(self, session: ReviewSession, folder: Path, notes: tuple[str, ...]) -> None:
+        """Save and let go of the case that is open, then make the review folder of the new one."""
+
+        def make_folder(_: object = None) -> None:
+            self._autosave.end()
+            self._page.start(
+                open_review(session.snapshot(), folder),
+                "Preparing the review",
+                lambda journal: self._finish(session, folder, journal, notes),
+                lambda error: self._without_journal(session, folder, notes, error),
+                harmless=False,
+            )
+
+        try:
+            leaving = self._autosave.last_save()
+        except UserError as error:
+            self.failed.emit(error)
+            return
+        if leaving is None:
+            make_folder()
+        else:
+            self._page.start(leaving, "Saving the open review", make_folder, harmless=False)
+
+    def _finish(
+        self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]
+    ) -> None:
+        self.opened.emit(session, folder, journal, (*session.case.source.notes, *notes))
+
+    def _without_journal(
+        self, session: ReviewSession, folder: Path, notes: tuple[str, ...], error: BaseException
+    ) -> None:
+        """Show the case though its review folder can't be written; but never beside another program that has it."""
+        if isinstance(error.__cause__, BlockingIOError) or not isinstance(error, UserError):
+            self.failed.emit(error)
+            return
+        self._finish(session, folder, None, (*notes, str(error)))
