@@ -1,0 +1,199 @@
+"""A folder of DICOM files to a list of series, and one of them to a `Case`.
+
+`scan` reads headers only and says for each series whether it can be used and, if not, exactly why. `read_series` reads
+the pixels. Both are jobs. Nothing is guessed or averaged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydicom import config
+
+from contourdesk.app.case import Case
+from contourdesk.app.dicom_headers import Broken, Header, list_files, read_header
+from contourdesk.app.dicom_pixels import read_image
+from contourdesk.app.dicom_series import Stack, sort_into_stacks
+from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.rtstruct_read import add_rtstruct, references
+
+# Odd values in old files are met by the checks here, which name the file, and not by pydicom's warnings.
+config.settings.reading_validation_mode = config.IGNORE
+
+log = logging.getLogger(__name__)
+_RTSTRUCT = "RTSTRUCT"
+_FEW = 3
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One stack of slices found in a folder.
+
+    Parameters
+    ----------
+    uid : Series Instance UID, or "file-" and a hash where it was blanked. Two stacks of one series share it.
+    problems : why it can't be used, each a sentence; empty when it can.
+    notes : what was noticed and doesn't stand in the way, such as duplicates left out.
+    files : in array order when usable.
+    rtstructs : structure sets that refer to it.
+    shape : (slices, rows, columns).
+    """
+
+    uid: str
+    modality: str
+    patient_name: str
+    date: str
+    description: str
+    slices: int
+    spacing_text: str
+    problems: tuple[str, ...]
+    files: tuple[Path, ...]
+    rtstructs: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    study_uid: str = ""
+    shape: tuple[int, int, int] = (0, 0, 0)
+    stack: Stack | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether `read_series` can open it."""
+        return not self.problems
+
+
+def scan(folder: Path) -> Job[list[SeriesInfo]]:
+    """Find the series under a folder, usable ones first.
+
+    Raises
+    ------
+    UserError : nothing in it can be opened; says what there is instead.
+    """
+    files = list_files(folder)
+    if not files:
+        raise UserError(f'The folder "{folder.name}" is empty.', "Choose the folder that holds the CT's DICOM files.")
+    headers: list[Header] = []
+    broken: list[Broken] = []
+    for i, path in enumerate(files):
+        if i % 8 == 0:
+            yield Progress(i, len(files), "Reading headers")
+        found = read_header(path)
+        if isinstance(found, Header):
+            headers.append(found)
+        elif isinstance(found, Broken):
+            broken.append(found)
+    yield Progress(len(files), len(files), "Sorting slices")
+    images = [h for h in headers if h.text("Modality") != _RTSTRUCT]
+    stacks = sort_into_stacks(images, broken)
+    structure_sets = [h.path for h in headers if h.text("Modality") == _RTSTRUCT]
+    # A file too damaged to say which series it belongs to spoils none, but every case opened from here tells of it.
+    stray = [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
+    series = _with_structures([_info(stack) for stack in stacks], structure_sets, stray)
+    series.sort(key=lambda s: (not s.usable, -s.slices, s.description))
+    log.info("scanned %d files: %d series, %d usable", len(files), len(series), sum(s.usable for s in series))
+    if not any(s.usable for s in series):
+        raise _nothing_usable(folder, files, series, broken, len(structure_sets))
+    return series
+
+
+def read_series(info: SeriesInfo) -> Job[Case]:
+    """Read a series' pixels, and the structures of the sets that refer to it.
+
+    A structure set that can't be used doesn't stop the image: it becomes a note in ``case.source.notes``.
+
+    Raises
+    ------
+    UserError : the series isn't usable, or a file is damaged; names it.
+    """
+    if info.problems or info.stack is None:
+        raise UserError(f"This series can't be opened: {' '.join(info.problems)}", "Choose another series.")
+    case = yield from read_image(info.stack, info.uid, info.notes)
+    for i, path in enumerate(info.rtstructs):
+        yield Progress(i, len(info.rtstructs), "Reading structures")
+        case = add_rtstruct(case, path)
+    return case
+
+
+def _info(stack: Stack) -> SeriesInfo:
+    first = stack.headers[0]
+    return SeriesInfo(
+        uid=stack.uid,
+        modality=first.text("Modality"),
+        patient_name=first.text("PatientName"),
+        date=_date(first),
+        description=first.text("SeriesDescription") or first.text("StudyDescription"),
+        slices=len(stack.headers),
+        spacing_text=stack.spacing_text,
+        problems=stack.problems,
+        files=tuple(h.path for h in stack.headers),
+        notes=stack.notes,
+        study_uid=first.text("StudyInstanceUID"),
+        shape=stack.shape,
+        stack=stack,
+    )
+
+
+def _date(header: Header) -> str:
+    """ISO date of the series, else of acquisition or study; empty when none is given."""
+    for keyword in ("SeriesDate", "AcquisitionDate", "StudyDate"):
+        text = header.text(keyword)
+        if len(text) == 8 and text.isdigit():
+            return f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    return ""
+
+
+def _with_structures(
+    series: Sequence[SeriesInfo], structure_sets: Sequence[Path], stray: Sequence[str]
+) -> list[SeriesInfo]:
+    """Give each structure set to the series it refers to: by series, else by images, else by frame of reference.
+
+    What is said in `stray`, and of sets that refer to none, goes into every series' notes.
+    """
+    mine: dict[int, list[Path]] = {}
+    stray = list(stray)
+    for path in structure_sets:
+        try:
+            refers = references(path)
+        except UserError as error:
+            stray.append(str(error))
+            continue
+        targets = (
+            [i for i, s in enumerate(series) if s.uid in refers.series_uids]
+            or [i for i, s in enumerate(series) if s.stack and refers.image_uids & s.stack.image_uids]
+            or [i for i, s in enumerate(series) if s.stack and s.stack.frame_uid in refers.frame_uids]
+        )
+        # Parts of one series (a localiser, other phases) share its UID: the images drawn on decide between them.
+        exact = [i for i in targets if (stack := series[i].stack) and refers.image_uids & stack.image_uids]
+        for i in exact or targets:
+            mine.setdefault(i, []).append(path)
+        if not targets:
+            stray.append(f"{path.name} holds structures of other images than these; it was not loaded.")
+    return [replace(one, rtstructs=tuple(mine.get(i, ())), notes=(*one.notes, *stray)) for i, one in enumerate(series)]
+
+
+def _nothing_usable(
+    folder: Path, files: Sequence[Path], series: Sequence[SeriesInfo], broken: Sequence[Broken], structure_sets: int
+) -> UserError:
+    """Say what is there instead of a CT."""
+    advice = "Choose a folder that holds a whole CT series."
+    ct = [s for s in series if s.modality == "CT"]
+    if ct:
+        worst = max(ct, key=lambda s: s.slices)
+        more = f" ({len(ct) - 1} more CT series can't be used either.)" if len(ct) > 1 else ""
+        return UserError(f'The CT in "{folder.name}" can\'t be used: {" ".join(worst.problems)}{more}', advice)
+    if broken:
+        names = "; ".join(f"{b.path.name} {b.reason}" for b in broken[:_FEW])
+        more = f"; and {len(broken) - _FEW} more" if len(broken) > _FEW else ""
+        return UserError(f'No CT can be read in "{folder.name}": {names}{more}.', "Export or copy the files again.")
+    kinds = Counter(s.modality or "unknown" for s in series)
+    if structure_sets:
+        kinds[_RTSTRUCT] += structure_sets
+    if kinds:
+        listed = ", ".join(f"{n} {kind} series" if kind != _RTSTRUCT else f"{n} RTSTRUCT" for kind, n in kinds.items())
+        return UserError(f'There is no CT in "{folder.name}", only {listed}.', advice)
+    names = ", ".join(p.name for p in files[:_FEW]) + (", ..." if len(files) > _FEW else "")
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    return UserError(f'There are no DICOM images in "{folder.name}", only {count} of other kinds: {names}.', advice)

@@ -1,0 +1,88 @@
+"""NIfTI and NRRD files to a `Case`."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from contourdesk.app.case import Case, Patient, Source
+from contourdesk.app.errors import UserError
+from contourdesk.app.geometry import Grid
+from contourdesk.app.volume import Volume
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+_AIR_HU = -300
+
+
+def is_image_file(path: Path) -> bool:
+    """Whether the name is one of a NIfTI or NRRD file."""
+    return path.name.lower().endswith(SUFFIXES)
+
+
+def case_name(path: Path) -> str:
+    """The file's name without suffix, and without nnU-Net's channel number ``_0000``."""
+    name = path.name
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    return name.removesuffix("_0000")
+
+
+def read_image_file(path: Path) -> Case:
+    """Read a 3D NIfTI or NRRD image as it is stored, with its affine in LPS mm.
+
+    Raises
+    ------
+    UserError : unreadable, not 3D, or a colour image.
+    """
+    array, affine = _read(path)
+    notes = []
+    is_ct = float(array.min()) <= _AIR_HU and bool(np.issubdtype(array.dtype, np.signedinteger) or array.min() < 0)
+    if not is_ct:
+        notes.append("The values don't look like a CT in HU (there is no air); segmentation may be wrong.")
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    grid = Grid((array.shape[0], array.shape[1], array.shape[2]), affine)
+    source = Source(
+        path=path,
+        series_uid=f"file-{_sha256(path)}",
+        modality="CT" if is_ct else "",
+        description=case_name(path),
+        notes=tuple(notes),
+    )
+    return Case(Patient(name=case_name(path)), Volume(grid, array, "HU" if is_ct else ""), source)
+
+
+def _read(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        size, channels = reader.GetSize(), reader.GetNumberOfComponents()
+        # A file may store a 3D image as 4D with one time point.
+        if len(size) < 3 or any(n > 1 for n in size[3:]) or channels != 1 or (len(size) == 3 and min(size[:2]) < 2):
+            what = " × ".join(map(str, size)) + (f" with {channels} channels" if channels > 1 else "")
+            raise UserError(f"{path.name} isn't a single 3D image: it is {what}.", "Choose a 3D image.")
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise UserError(
+            f"{path.name} can't be read as an image; it may be damaged or cut short.", "Choose another file."
+        ) from error
+    if image.GetDimension() > 3:
+        image = image[:, :, :, 0] if image.GetDimension() == 4 else image
+    # SimpleITK: columns of the direction matrix belong to (x, y, z) = (column, row, slice) indices; LPS mm.
+    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine = np.eye(4)
+    affine[:3, :3] = direction[:, ::-1]
+    affine[:3, 3] = image.GetOrigin()
+    return sitk.GetArrayFromImage(image), affine
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,213 @@
+"""An RTSTRUCT to structures: the original contours are kept, the masks are filled from them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
+
+from contourdesk.app.case import Case
+from contourdesk.app.contour import Contour
+from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.errors import UserError
+from contourdesk.app.structures import Colour, Provenance, Structure
+
+_READ_ERRORS = (OSError, InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, struct.error, EOFError)
+_OFFSET_TOLD_MM = 0.01
+# For ROIs without a colour of their own; told apart on grey.
+_COLOURS: tuple[Colour, ...] = ((230, 75, 60), (60, 170, 230), (90, 200, 90), (240, 190, 50), (180, 110, 220))
+
+
+@dataclass(frozen=True)
+class References:
+    """What a structure set says that it was drawn on."""
+
+    series_uids: frozenset[str]
+    image_uids: frozenset[str]
+    frame_uids: frozenset[str]
+
+
+def references(path: Path) -> References:
+    """Read what a structure set refers to.
+
+    Raises
+    ------
+    UserError : the file can't be read.
+    """
+    return _references(_read(path))
+
+
+def read_rtstruct(path: Path, case: Case) -> list[Structure]:
+    """Read the structures of a structure set, on the case's grid; names unique among themselves and the case's.
+
+    Raises
+    ------
+    UserError : the file can't be read, isn't a structure set, or refers to another image.
+    """
+    return read_rtstruct_with_notes(path, case)[0]
+
+
+def add_rtstruct(case: Case, path: Path) -> Case:
+    """The case with a structure set's structures; when it can't be used, with a note that says why instead."""
+    try:
+        structures, notes = read_rtstruct_with_notes(path, case)
+    except UserError as error:
+        structures, notes = [], (f"{error.message} Its structures were not loaded.",)
+    source = replace(case.source, notes=(*case.source.notes, *notes))
+    return replace(case, source=source, structures=replace(case.structures, items=(*case.structures, *structures)))
+
+
+def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], tuple[str, ...]]:
+    """Like `read_rtstruct`, with what the reviewer should know: contours not placed, names changed."""
+    dataset = _read(path)
+    _check_refers(_references(dataset), case, path)
+    outlines = {_number(item, "ReferencedROINumber"): item for item in _items(dataset, "ROIContourSequence")}
+    kinds = {
+        _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
+        for item in _items(dataset, "RTROIObservationsSequence")
+    }
+    time = _time(dataset)
+    notes: list[str] = []
+    names = case.structures
+    out: list[Structure] = []
+    for i, roi in enumerate(_items(dataset, "StructureSetROISequence")):
+        number = _number(roi, "ROINumber")
+        wanted = str(roi.get("ROIName") or "").strip() or f"ROI {number}"
+        name = names.free_name(wanted)
+        if name != wanted:
+            notes.append(f'A second structure called "{wanted}" was renamed "{name}".')
+        outline = outlines.get(number, Dataset())
+        contours = tuple(_contours(outline, path, name))
+        raster = rasterise(contours, case.volume.grid)
+        notes.extend(_raster_notes(name, raster))
+        structure = Structure(
+            name=name,
+            colour=_colour(outline, i),
+            mask=raster.mask,
+            provenance=Provenance("imported", time=time),
+            interpreted_type=kinds.get(number) or "",
+            contours=contours,
+        )
+        names = names.put(structure)
+        out.append(structure)
+    return out, tuple(notes)
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        dataset = dcmread(path)
+    except _READ_ERRORS as error:
+        raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.") from error
+    if dataset.get("Modality") != "RTSTRUCT" and "StructureSetROISequence" not in dataset:
+        raise UserError(f"{path.name} isn't an RT structure set.", "Choose a DICOM RTSTRUCT file.")
+    return dataset
+
+
+def _items(dataset: Dataset, keyword: str) -> Iterable[Dataset]:
+    return dataset.get(keyword) or ()
+
+
+def _number(item: Dataset, keyword: str) -> int:
+    value = item.get(keyword)
+    return -1 if value is None else int(value)
+
+
+def _references(dataset: Dataset) -> References:
+    series, images, frames = set(), set(), set()
+    for frame in _items(dataset, "ReferencedFrameOfReferenceSequence"):
+        frames.add(str(frame.get("FrameOfReferenceUID", "")))
+        for study in _items(frame, "RTReferencedStudySequence"):
+            for one in _items(study, "RTReferencedSeriesSequence"):
+                series.add(str(one.get("SeriesInstanceUID", "")))
+                images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(one, "ContourImageSequence")}
+    for roi in _items(dataset, "StructureSetROISequence"):
+        frames.add(str(roi.get("ReferencedFrameOfReferenceUID", "")))
+    for outline in _items(dataset, "ROIContourSequence"):
+        for contour in _items(outline, "ContourSequence"):
+            images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(contour, "ContourImageSequence")}
+    return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
+
+
+def _check_refers(refers: References, case: Case, path: Path) -> None:
+    """Raise when nothing that the structure set refers to is this image."""
+    if (
+        case.source.series_uid in refers.series_uids
+        or refers.image_uids & set(case.source.image_uids)
+        or case.volume.grid.frame_of_reference_uid in refers.frame_uids
+    ):
+        return
+    raise UserError(
+        f"{path.name} refers to another image: neither its frame of reference nor its series or images are these.",
+        "Open the CT that it was drawn on.",
+    )
+
+
+def _contours(outline: Dataset, path: Path, name: str) -> Iterator[Contour]:
+    for item in _items(outline, "ContourSequence"):
+        try:
+            points = _points(item)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'{path.name} has an unreadable contour in "{name}".', "Export it again.") from error
+        if not np.isfinite(points).all():
+            raise UserError(f'{path.name} has an unreadable contour in "{name}".', "Export it again.")
+        kind = str(item.get("ContourGeometricType") or "CLOSED_PLANAR").strip()
+        if kind in FILLED_KINDS and len(points) > 1 and np.array_equal(points[0], points[-1]):
+            points = points[:-1]
+        image = next((str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(item, "ContourImageSequence")), "")
+        if len(points):
+            yield Contour(points, kind, image)
+
+
+def _points(item: Dataset) -> NDArray[np.float64]:
+    """(n, 3) LPS mm. A clinical set has a million numbers: they are taken from the raw text where it is still there."""
+    raw = item.get_item("ContourData") if "ContourData" in item else None
+    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
+        text = raw.value.decode("ascii").strip("\0 ")
+        return np.array(text.split("\\") if text else [], dtype=np.float64).reshape(-1, 3)
+    value = item.get("ContourData")
+    return np.array([] if value is None else value, dtype=np.float64).reshape(-1, 3)
+
+
+def _raster_notes(name: str, raster: Raster) -> Iterator[str]:
+    def some(count: int) -> str:
+        return f'{count} contour{"" if count == 1 else "s"} of "{name}"'
+
+    if raster.outside:
+        yield f"Outside the images and not shown: {some(raster.outside)}."
+    if raster.slanted:
+        yield f"Not in the planes of the images and not shown: {some(raster.slanted)}."
+    if raster.clipped:
+        yield f"Over the edge of the images and shown as far as those go: {some(raster.clipped)}."
+    if raster.overlapping:
+        slices = "1 slice" if raster.overlapping == 1 else f"{raster.overlapping} slices"
+        yield (
+            f'On {slices} outlines of "{name}" overlap each other; '
+            "where they do, it counts as outside (programs disagree on this)."
+        )
+    if raster.largest_offset_mm > _OFFSET_TOLD_MM:
+        yield f'Contours of "{name}" lie up to {raster.largest_offset_mm:.2f} mm from their slices.'
+
+
+def _colour(outline: Dataset, index: int) -> Colour:
+    value = outline.get("ROIDisplayColor")
+    try:
+        red, green, blue = (min(255, max(0, int(v))) for v in value)
+    except (TypeError, ValueError):
+        return _COLOURS[index % len(_COLOURS)]
+    return red, green, blue
+
+
+def _time(dataset: Dataset) -> str:
+    """ISO time of the structure set without zone (the file gives none), empty when it is not said."""
+    date, time = str(dataset.get("StructureSetDate") or ""), str(dataset.get("StructureSetTime") or "")
+    if len(date) != 8:
+        return ""
+    clock = f"T{time[:2]}:{time[2:4]}:{time[4:6]}" if len(time) >= 6 else ""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}{clock}"
