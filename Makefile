@@ -1,0 +1,33 @@
+# make run    set up, and open the sample case (with no display: do the main job on it under Xvfb, results in work/demo)
+# make test   set up, and run the tests; make test ARGS="-k geometry" runs some of them
+# make lint   ruff and mypy
+# PYTHON=/path/to/python3.12 chooses the Python of a new .venv.
+
+XVFB := xvfb-run -a -s "-screen 0 1920x1080x24"
+HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
+export PYTHON
+
+.PHONY: run test lint setup
+.DEFAULT_GOAL := run
+
+run:
+	@packaging/setup.sh run
+ifneq ($(HAS_DISPLAY),)
+	@.venv/bin/contourdesk --sample
+else
+	@echo "No display: the sample case is segmented, accepted and exported under Xvfb."
+	@$(XVFB) .venv/bin/python packaging/demo.py work/demo
+endif
+
+test:
+	@packaging/setup.sh test
+	@$(if $(HAS_DISPLAY),,$(XVFB)) .venv/bin/python -m pytest $(ARGS)
+
+lint:
+	@packaging/setup.sh test
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+setup:
+	@packaging/setup.sh test
