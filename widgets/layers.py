@@ -7,8 +7,6 @@ no layer of napari's that would keep a second copy of a mask or an undo history 
 
 from __future__ import annotations
 
-from typing import Any
-
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.qt import QtViewer
@@ -35,6 +33,7 @@ class ImageCanvas(QWidget):
         self._model = ViewerModel(ndisplay=2)
         self._viewer = QtViewer(self._model)
         self._viewer.dims.hide()  # napari's own slider
+        self._viewer.widget(0).layout().setContentsMargins(0, 0, 0, 0)
         for widget in (self._viewer, *self._viewer.findChildren(QWidget)):
             widget.setAcceptDrops(False)  # a file dropped here would open as a napari layer
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # or napari's own keys would turn the view
@@ -147,8 +146,8 @@ class ImageCanvas(QWidget):
 
     def _extent_mm(self) -> tuple[float, float]:
         grid, plane = self._grid, self._plane
-        assert grid is not None and plane is not None  # noqa: S101 - for the type checker; callers have looked
-        size: list[Any] = [n * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True)]
+        assert grid is not None and plane is not None  # for the type checker; callers have looked
+        size = [n * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True)]
         return size[plane.vertical_axis], size[plane.horizontal_axis]
 
     def _signs(self) -> tuple[int, int]:

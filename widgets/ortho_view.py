@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from qtpy.QtCore import QPointF, Qt, Signal
-from qtpy.QtGui import QGuiApplication, QHideEvent, QImage, QKeyEvent
+from qtpy.QtGui import QHideEvent, QImage, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QSplitter, QWidget
 
 from contourdesk.app.geometry import Grid
@@ -86,7 +86,7 @@ class OrthoView(QWidget):
         view.pressed.connect(lambda index, shift, name=view.name: self._on_pressed(name, index, shift))
         view.dragged.connect(self._editor.drag)
         view.released.connect(self._editor.release)
-        view.double_clicked.connect(lambda: self._editor.close_polygon(erase=_shift_held()))
+        view.double_clicked.connect(self.close_polygon)
 
     # -- session -------------------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class OrthoView(QWidget):
         return self._state.opacity
 
     def set_opacity(self, opacity: float) -> None:
-        """Set the opacity of fills, 0 to 1. Outlines are always solid."""
+        """Set the opacity of fills, 0 to 1. Outlines without fill grow fainter only below 0.35."""
         self._state.opacity = min(max(float(opacity), 0.0), 1.0)
         self._redraw()
 
@@ -308,9 +308,9 @@ class OrthoView(QWidget):
             self._state.brush_3d = bool(ball)
             self.brush_3d_changed.emit(self._state.brush_3d)
 
-    def close_polygon(self) -> None:
-        """Close the polygon in the making; with Shift held its inside is taken away."""
-        self._editor.close_polygon(erase=_shift_held())
+    def close_polygon(self, erase: bool = False) -> None:
+        """Close the polygon in the making: its inside is added to the active structure, or with `erase` taken away."""
+        self._editor.close_polygon(erase=erase)
 
     def cancel_drawing(self) -> None:
         """Give up the stroke or polygon in the making."""
@@ -334,7 +334,7 @@ class OrthoView(QWidget):
         """Keys of a polygon in the making, and the slice keys."""
         key, keys = event.key(), Qt.Key
         if self._editor.busy and key in (keys.Key_Return, keys.Key_Enter):
-            self.close_polygon()
+            self.close_polygon(bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
         elif self._editor.busy and key == keys.Key_Escape:
             self._editor.cancel()
         elif self._state.polygon is not None and key == keys.Key_Backspace:
@@ -387,7 +387,3 @@ def cursor_text(value: float, unit: str, grid: Grid, index_zyx: tuple[float, flo
     number = f"{value:.0f}" if value == round(value) else f"{value:.3g}"
     place = " ".join(axis_text(world, mm) for world, mm in enumerate(grid.to_world(index_zyx).tolist()))
     return f"{unit or 'Value'} {number} · {place} mm"
-
-
-def _shift_held() -> bool:
-    return bool(QGuiApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier)

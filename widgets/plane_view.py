@@ -38,7 +38,7 @@ class PlaneView(QWidget):
     pressed = Signal(object, bool)  # with the left button and an editing tool; True: erase
     dragged = Signal(object)
     released = Signal()
-    double_clicked = Signal()
+    double_clicked = Signal(bool)  # with the polygon tool; True: Shift is held
 
     def __init__(self, name: str, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -189,7 +189,7 @@ class PlaneView(QWidget):
         if event.button() == _Buttons.LeftButton and self._state.tool == "navigate":
             self.maximise_wanted.emit()
         elif event.button() == _Buttons.LeftButton and self._state.tool == "polygon":
-            self.double_clicked.emit()
+            self.double_clicked.emit(bool(event.modifiers() & _Keys.ShiftModifier))
         else:
             self._on_press(event)  # two quick dabs are two dabs
 

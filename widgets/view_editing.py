@@ -151,7 +151,7 @@ class Editor(QObject):
 
     def _begin_stroke(self, structure: Structure, plane: ViewPlane, at: Position, *, erase: bool) -> None:
         session = self._state.session
-        assert session is not None  # noqa: S101 - _editable has looked
+        assert session is not None  # _editable has looked
         axis = None if self._state.brush_3d else plane.slice_axis
         self._stroke = Stroke(structure.mask, session.structures.grid, self._state.brush_mm / 2, axis, erase=erase)
         self._state.preview = (structure.id, structure.mask)
@@ -169,7 +169,7 @@ class Editor(QObject):
 
     def _fill(self, structure: Structure, plane: ViewPlane, at: Position, *, erase: bool) -> None:
         session = self._state.session
-        assert session is not None  # noqa: S101 - _editable has looked
+        assert session is not None  # _editable has looked
         seed = (round(at[0]), round(at[1]), round(at[2]))
         find = connected if erase else enclosed
         try:

@@ -42,7 +42,8 @@ def _half_level(flat: Bits) -> list[_Points]:
         return []
     top, left = int(rows[0]), int(columns[0])
     tight = np.pad(flat[top : rows[-1] + 1, left : columns[-1] + 1], 1)
-    return [_rounded(points[:-1]) + (top - 1, left - 1) for points in find_contours(tight.astype(np.float64), 0.5)]
+    corner = np.array([top - 1, left - 1])
+    return [_rounded(points[:-1]) + corner for points in find_contours(tight.astype(np.float64), 0.5)]
 
 
 def _rounded(points: _Points) -> _Points:

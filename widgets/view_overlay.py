@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QFont, QPainter, QPainterPath, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QFont, QFontInfo, QPainter, QPainterPath, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
 from contourdesk.app.geometry import Grid, ViewPlane
@@ -72,8 +72,12 @@ class Overlay(QWidget):
         if state.display == "fill" and not active:
             return
         width = 2.6 if active else 1.5
-        painter.strokePath(on_screen, QPen(QColor(0, 0, 0, 120), width + 1.6))  # tells bright lines from bright bone
-        painter.strokePath(on_screen, QPen(colour.lighter(125) if active else colour, width))
+        line, halo = colour.lighter(125) if active else colour, QColor(0, 0, 0, 120)
+        if state.display == "outline":  # only the lower part of the slider makes lines fainter
+            line.setAlphaF(min(1.0, 0.3 + 2 * state.opacity))
+            halo.setAlphaF(min(0.45, state.opacity))
+        painter.strokePath(on_screen, QPen(halo, width + 1.6))  # tells bright lines from bright bone
+        painter.strokePath(on_screen, QPen(line, width))
 
     def _draw_crosshair(self, painter: QPainter, plane: ViewPlane) -> None:
         cross = self._state.cross
@@ -128,8 +132,9 @@ class Overlay(QWidget):
     def _draw_text(self, painter: QPainter, plane: ViewPlane, grid: Grid) -> None:
         area = QRectF(self.rect()).adjusted(_EDGE_PX, _EDGE_PX, -_EDGE_PX, -_EDGE_PX)
         align = Qt.AlignmentFlag
+        size = QFontInfo(self.font()).pixelSize()
         font = QFont(self.font())
-        font.setPixelSize(15)
+        font.setPixelSize(round(size * 1.15))
         font.setBold(True)
         painter.setFont(font)
         for letter, where in (
@@ -140,11 +145,11 @@ class Overlay(QWidget):
         ):
             _shadowed(painter, area, where, letter, _LETTER)
         _shadowed(painter, area, align.AlignTop | align.AlignLeft, plane.name.capitalize(), _TEXT)
-        font.setPixelSize(12)
+        font.setPixelSize(round(size * 0.92))
         font.setBold(False)
         painter.setFont(font)
         _shadowed(painter, area, align.AlignBottom | align.AlignLeft, self._slice_text(plane, grid), _TEXT)
-        if self.width() > 360:
+        if self.width() > 34 * size:
             centre, width = self._state.window
             _shadowed(painter, area, align.AlignBottom | align.AlignRight, f"C {centre:.0f}  W {width:.0f}", _TEXT)
 
