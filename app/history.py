@@ -34,8 +34,10 @@ def pack(bits: Bits) -> bytes:
 
 
 def unpack(data: bytes, shape: Index) -> Bits:
-    """The (z, y, x) bool array that `pack` was given. Raises ValueError when `data` is too short."""
+    """The (z, y, x) bool array that `pack` was given. Raises ValueError when they do not fit."""
     count = int(np.prod(shape))
+    if len(data) != -(-count // 8):
+        raise ValueError(f"{len(data)} bytes of bits for shape {shape}")
     flat = np.unpackbits(np.frombuffer(data, np.uint8), count=count) if count else np.zeros(0, np.uint8)
     return flat.astype(bool).reshape(shape)
 

@@ -120,6 +120,7 @@ class Journal:
         self.revision = revision
         self._waiting: list[bytes] = []  # lines that could not be written yet
         self._failed = False
+        self._session: ReviewSession | None = None
         self._lock = _lock(folder)
         try:
             self._file = _open_for_append(folder / JOURNAL)
@@ -136,6 +137,7 @@ class Journal:
         if session.revision != self.revision:
             raise ValueError(f"session is at revision {session.revision}, journal at {self.revision}")
         session.journal = self.append
+        self._session = session
 
     def append(self, record: Record) -> None:
         """Write one record and flush it to the disk.
@@ -179,7 +181,9 @@ class Journal:
             log.warning("journal: half a line is left", exc_info=True)
 
     def close(self) -> None:
-        """Close the file and release the lock; closing twice does no harm."""
+        """Let go of the session, close the file and release the lock; closing twice does no harm."""
+        if self._session is not None and self._session.journal == self.append:
+            self._session.journal = None
         if not self._file.closed:
             try:
                 if self._waiting:

@@ -116,9 +116,8 @@ def find_reviews(root: Path) -> list[ReviewInfo]:
             counts = {state: states.count(state) for state in ("unreviewed", "accepted", "rejected")}
             image = read["case"]
             title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
-            found.append(
-                ReviewInfo(file.parent, title, read["saved_at"], counts, Path(image["path"]), image["series_uid"])
-            )
+            place = (Path(image["path"]), image["series_uid"])
+            found.append(ReviewInfo(file.parent, title, read["saved_at"], counts, *place))
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("a review could not be listed", exc_info=True)
     return sorted(found, key=lambda r: r.when, reverse=True)
@@ -216,18 +215,10 @@ def _case_json(snapshot: Snapshot) -> dict[str, Any]:
         "reviewer": snapshot.reviewer,
         "case": {
             "path": str(source.path.absolute()),
-            "series_uid": source.series_uid,
-            "study_uid": source.study_uid,
-            "modality": source.modality,
-            "description": source.description,
-            "date": source.date,
+            **{key: getattr(source, key) for key in ("series_uid", "study_uid", "modality", "description", "date")},
             "patient_name": case.patient.name,
         },
-        "grid": {
-            "shape": grid.shape,
-            "affine": grid.affine.tolist(),
-            "frame_of_reference_uid": grid.frame_of_reference_uid,
-        },
+        "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "frame": grid.frame_of_reference_uid},
         "structures": [structure_to_json(s) for s in snapshot.structures],
     }
 
@@ -354,7 +345,7 @@ def _read_structures(folder: Path, read: dict[str, Any]) -> StructureSet:
     data = (folder / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != read["masks"]["sha256"]:
         raise ValueError("masks differ from what was saved")
-    grid = Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame_of_reference_uid"])
+    grid = Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame"])
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return StructureSet(grid, tuple(structure_from_save(i, s, arrays) for i, s in enumerate(read["structures"])))
 
