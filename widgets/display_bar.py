@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contourdesk.widgets.theme import em, named, set_role
 from contourdesk.widgets.window_presets import WindowPreset
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlider, QWidget
 
 MODES = (("Outline", "outline"), ("Fill", "fill"), ("Outline and fill", "both"))
 
@@ -37,6 +37,7 @@ class DisplayBar(QWidget):
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(opacity * 100))
         self.opacity.setFixedWidth(em(self, 6))
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(em(self, 0.4))
@@ -69,6 +70,13 @@ class DisplayBar(QWidget):
             self.preset.setCurrentIndex(row)
             self.window_chosen.emit(preset.centre, preset.width)
             self.preset_chosen.emit(preset.name)
+
+    def show_window(self, centre: float, width: float) -> None:
+        """Follow a window that was set with the mouse: its preset is named, or none."""
+        match = (i for i, p in enumerate(self._presets) if (p.centre, p.width) == (centre, width))
+        with QSignalBlocker(self.preset):
+            self.preset.setPlaceholderText(f"{centre:.0f} / {width:.0f}")
+            self.preset.setCurrentIndex(next(match, -1))
 
     def choose_key(self, key: str) -> None:
         """Choose the preset with this key."""

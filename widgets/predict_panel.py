@@ -145,6 +145,10 @@ class PredictPanel(QWidget):
         self.model.setCurrentIndex(row)
         self._last_model = row
 
+    def set_device(self, device: str) -> None:
+        """Choose a device by its name in the settings."""
+        self.device.setCurrentIndex(max(self.device.findData(device), 0))
+
     def start(self) -> None:
         """Segment the open case."""
         folder = self.model.currentData()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
-from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -157,7 +157,7 @@ def _card(parent: QWidget, name: str, title: str, detail: str, picture: str, slo
     row.addLayout(text, 1)
     for child in (image, big, small):
         child.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-    button.setMinimumSize(QSize(em(parent, 12), em(parent, 3.6)))
+    button.setMinimumWidth(em(parent, 14))
     button.clicked.connect(lambda: slot())
     return button
 

@@ -69,7 +69,13 @@ class ElidedLabel(QLabel):
         super().__init__(parent)
         self._full = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """No width of its own."""
+        return QSize(0, super().minimumSizeHint().height())
+
+    sizeHint = minimumSizeHint  # noqa: N815
 
     def set_full_text(self, text: str) -> None:
         """Set the text; the whole of it is the tool tip."""

@@ -1,0 +1,139 @@
+"""The window's commands: the one list that menus, toolbar and shortcuts come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from contourdesk.widgets.actions import Action
+
+if TYPE_CHECKING:
+    from contourdesk.widgets.main_window import MainWindow
+
+MOUSE = (
+    ("Wheel, Up, Down", "Next or previous slice"),
+    ("PgUp, PgDown", "Ten slices on or back"),
+    ("Click, Ctrl+move", "Move the crosshair (tool: navigate)"),
+    ("Ctrl+wheel", "Zoom"),
+    ("Middle drag, Shift+drag", "Pan"),
+    ("Right drag", "Change the display window"),
+    ("Double click", "One plane alone, or all three"),
+    ("Shift+stroke", "Erase while painting"),
+    ("Shift+wheel", "Brush size"),
+    ("Enter, Esc", "Close or give up a polygon"),
+    ("Space", "Show or hide (in the list)"),
+    ("Del", "Delete (in the list)"),
+)
+
+
+def commands(window: MainWindow) -> list[Action]:
+    """All commands; the part of an id before "_" makes the groups of a menu."""
+    return [*_file(window), *_edit(window), *_view(window), *_review(window), *_help(window)]
+
+
+def _has_case(window: MainWindow) -> Callable[[], bool]:
+    return lambda: window.reviewing
+
+
+def _has_active(window: MainWindow) -> Callable[[], bool]:
+    return lambda: window.reviewing and window.table.active is not None
+
+
+def _file(w: MainWindow) -> list[Action]:
+    case = _has_case(w)
+    return [
+        Action("open_folder", "File", "Open folder…", ("Ctrl+O",), w.ask_folder, icon="open-folder", toolbar=True),
+        Action("open_file", "File", "Open file…", ("Ctrl+Shift+O",), w.ask_file, icon="open-file"),
+        Action("open_sample", "File", "Open the sample case", (), w.open_sample, icon="sample"),
+        Action("save_now", "File", "Save", ("Ctrl+S",), w.save, case, "save", True),
+        Action("save_export", "File", "Export…", ("Ctrl+E",), w.ask_export, case, "export", True),
+        Action("close_case", "File", "Close the case", ("Ctrl+W",), w.close_case, case),
+        Action("settings", "File", "Settings…", ("Ctrl+,",), w.ask_settings, icon="settings"),
+        Action("quit", "File", "Quit", ("Ctrl+Q",), w.close),
+    ]
+
+
+def _edit(w: MainWindow) -> list[Action]:
+    case, active = _has_case(w), _has_active(w)
+
+    def tool(name: str) -> Callable[[], None]:
+        return lambda: w.view.set_tool(name)
+
+    return [
+        Action(
+            "edit_undo", "Edit", "Undo", ("Ctrl+Z",), w.undo,
+            lambda: w.reviewing and w.session is not None and w.session.can_undo, "undo", True,
+        ),
+        Action(
+            "edit_redo", "Edit", "Redo", ("Ctrl+Y", "Ctrl+Shift+Z"), w.redo,
+            lambda: w.reviewing and w.session is not None and w.session.can_redo, "redo", True,
+        ),
+        Action("structure_add", "Edit", "Add a structure", ("Ctrl+N",), w.table.add, case, "add"),
+        Action("structure_rename", "Edit", "Rename", ("F2",), w.table.rename, active, "rename"),
+        Action("structure_colour", "Edit", "Colour…", (), w.table.recolour, active, "colour"),
+        Action("structure_delete", "Edit", "Delete the structure", (), w.table.delete, active, "delete"),
+        Action("tool_navigate", "Edit", "Navigate", ("V",), tool("navigate"), case),
+        Action("tool_paint", "Edit", "Paint", ("B",), tool("paint"), case),
+        Action("tool_erase", "Edit", "Erase", ("E",), tool("erase"), case),
+        Action("tool_polygon", "Edit", "Polygon", ("P",), tool("polygon"), case),
+        Action("tool_fill", "Edit", "Fill", ("G",), tool("fill"), case),
+        Action("brush_smaller", "Edit", "Smaller brush", ("[",), lambda: w.view.step_brush(-1), case),
+        Action("brush_larger", "Edit", "Larger brush", ("]",), lambda: w.view.step_brush(1), case),
+        Action("brush_3d", "Edit", "Brush in 2D or 3D", ("D",), lambda: w.view.set_brush_3d(not w.view.brush_3d), case),
+    ]  # fmt: skip
+
+
+def _view(w: MainWindow) -> list[Action]:
+    case, active = _has_case(w), _has_active(w)
+    keys = (("Soft tissue", "1"), ("Bone", "2"), ("Lung", "3"), ("Brain", "4"), ("The file's own window", "5"))
+    return [
+        *(
+            Action(f"window_{key}", "View", name, (key,), lambda key=key: w.display.choose_key(key), case)
+            for name, key in keys
+        ),
+        Action("masks_mode", "View", "Outline, fill or both", ("O",), w.display.next_mode, case),
+        Action("masks_toggle", "View", "Show or hide the structure", ("H",), w.table.toggle_visible, active),
+        Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
+        Action("go_centre", "View", "Centre on the structure", ("C",), w.centre, active),
+        Action("go_fit", "View", "Fit the image", ("0",), w.view.reset_view, case),
+        Action("go_maximise", "View", "One plane or all three", ("M",), w.view.toggle_maximised, case),
+        Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
+        Action("panels_right", "View", "Right panels", ("F8",), lambda: _toggle(w, 2), case),
+        Action("panels_search", "View", "Search structures", ("Ctrl+F",), lambda: _search(w), case),
+    ]
+
+
+def _review(w: MainWindow) -> list[Action]:
+    active = _has_active(w)
+    case = _has_case(w)
+    return [
+        Action(
+            "segment_start", "Review", "Segment", ("Ctrl+G",), w.predict.start,
+            lambda: w.reviewing and not w.predict.running, "segment",
+        ),
+        Action("segment_cancel", "Review", "Cancel the segmentation", ("Ctrl+.",), w.predict.cancel,
+               lambda: w.predict.running),
+        Action("decide_accept", "Review", "Accept", ("A",), lambda: w.decide("accepted"), active, "accepted"),
+        Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
+        Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
+        Action("list_next_open", "Review", "Next undecided structure", ("N",), w.next_open, case),
+        Action("list_next", "Review", "Next structure", ("Ctrl+Down",), lambda: w.step_structure(1), case),
+        Action("list_previous", "Review", "Previous structure", ("Ctrl+Up",), lambda: w.step_structure(-1), case),
+    ]  # fmt: skip
+
+
+def _help(w: MainWindow) -> list[Action]:
+    return [Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), w.show_shortcuts, icon="help", toolbar=True)]
+
+
+def _toggle(w: MainWindow, first: int) -> None:
+    """Hide or show the two docks of one side."""
+    show = w.docks[first].isHidden()
+    for dock in w.docks[first : first + 2]:
+        dock.setVisible(show)
+
+
+def _search(w: MainWindow) -> None:
+    w.docks[0].setVisible(True)
+    w.table.search.setFocus()
+    w.table.search.selectAll()

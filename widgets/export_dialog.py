@@ -1,0 +1,262 @@
+"""Write accepted structures: RTSTRUCT for the clinic, nnU-Net raw for training, NIfTI masks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contourdesk.app.case import Case
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.review import ReviewSession
+from contourdesk.app.structures import Structure
+from contourdesk.widgets.error_dialog import show_error
+from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.theme import em, named, set_role
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+FORMATS = (
+    ("rtstruct", "RTSTRUCT", "DICOM structure set for the clinic's systems"),
+    ("training", "Training case", "nnU-Net raw dataset, de-identified: no name, ID, dates or DICOM UIDs"),
+    ("nifti", "NIfTI masks", "one .nii.gz for each structure, on the image's own grid"),
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """One thing that was written and read back."""
+
+    what: str
+    path: Path
+
+
+def export(
+    case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str], reviewer: str
+) -> Job[list[Written]]:
+    """Job: write `structures` to `folder` in each format. Raises UserError; what was written before stays."""
+    from contourdesk.app.dataset import export_case
+    from contourdesk.app.dicom_write import write_rtstruct
+    from contourdesk.app.nifti_write import write_masks
+
+    done: list[Written] = []
+    name = file_stem(case)
+    if "rtstruct" in formats:
+        yield Progress(0, 0, "Writing the RTSTRUCT and reading it back…")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = write_rtstruct(case, structures, folder / f"RTSTRUCT_{name}.dcm", reviewer=reviewer, label="Contourdesk")
+        done.append(Written("RTSTRUCT", path))
+    if "training" in formats:
+        report = yield from export_case(case, structures, folder / "Dataset501_Contourdesk")
+        done.append(Written("Training case", report.image))
+    if "nifti" in formats:
+        yield Progress(0, 0, "Writing masks…")
+        masks = folder / f"masks_{name}"
+        write_masks(structures, case.volume.grid, masks)
+        done.append(Written("NIfTI masks", masks))
+    return done
+
+
+def file_stem(case: Case) -> str:
+    """A name for files about this case, without blanks and slashes."""
+    text = case.patient.id or case.source.path.name.split(".")[0]
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.") or "case"
+
+
+class ExportDialog(QDialog):
+    """Asks what and where, writes in a worker, and says what was written."""
+
+    def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("export_dialog")
+        self.setWindowTitle("Export")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._session = session
+        self.runner = JobRunner(self)
+        self.formats: dict[str, QCheckBox] = {}
+        self.accepted_only = QRadioButton()
+        named(self.accepted_only, "export_accepted", "Export accepted structures only")
+        self.everything = QRadioButton("All structures, reviewed or not")
+        named(self.everything, "export_all", "Export all structures")
+        self.accepted_only.setChecked(True)
+        self.folder = QLineEdit(str(Path.home() / "contourdesk-export"))
+        named(self.folder, "export_folder", "Folder to export to")
+        self.warning, self.report = QLabel(), QLabel()
+        self.bar = QProgressBar()
+        named(self.bar, "export_progress", "Progress of the export")
+        self.button = QPushButton("Export")
+        named(self.button, "export_start", "Export now")
+        set_role(self.button, "primary")
+        self.close_button = QPushButton("Close")
+        named(self.close_button, "export_close", "Close")
+        self._build()
+        self._connect()
+        self._check()
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*[em(self, 1.2)] * 4)
+        layout.setSpacing(em(self, 0.45))
+        layout.addWidget(_heading("What"))
+        for value, title, detail in FORMATS:
+            box = QCheckBox(title)
+            named(box, f"export_{value}", f"{title}: {detail}")
+            box.setChecked(value != "nifti")
+            self.formats[value] = box
+            layout.addWidget(box)
+            note = QLabel(detail)
+            set_role(note, "muted")
+            note.setContentsMargins(em(self, 1.6), 0, 0, em(self, 0.2))
+            layout.addWidget(note)
+        layout.addWidget(_heading("Which structures"))
+        layout.addWidget(self.accepted_only)
+        layout.addWidget(self.everything)
+        named(self.warning, "export_warning")
+        self.warning.setWordWrap(True)
+        layout.addWidget(self.warning)
+        layout.addWidget(_heading("Where"))
+        row = QHBoxLayout()
+        browse = QPushButton("Browse…")
+        named(browse, "export_browse", "Choose the folder to export to")
+        browse.clicked.connect(self._browse)
+        row.addWidget(self.folder, 1)
+        row.addWidget(browse)
+        layout.addLayout(row)
+        named(self.report, "export_report", "What was written")
+        self.report.setWordWrap(True)
+        self.report.setTextFormat(Qt.TextFormat.PlainText)
+        self.report.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.report)
+        layout.addStretch(1)
+        buttons = QHBoxLayout()
+        buttons.addStretch(1)
+        buttons.addWidget(self.close_button)
+        buttons.addWidget(self.button)
+        layout.addLayout(buttons)
+        self.button.setDefault(True)
+        self.bar.hide()
+        self.report.hide()
+        self.setMinimumWidth(em(self, 38))
+
+    def _connect(self) -> None:
+        for box in self.formats.values():
+            box.toggled.connect(self._check)
+        self.accepted_only.toggled.connect(self._check)
+        self.folder.textChanged.connect(self._check)
+        self.button.clicked.connect(self._start)
+        self.close_button.clicked.connect(self.close)
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.succeeded.connect(self._on_written)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.cancelled.connect(lambda: self._end("Stopped. Nothing more was written.", "warning"))
+
+    def _chosen(self) -> list[Structure]:
+        every = self.everything.isChecked()
+        return [
+            s
+            for s in self._session.structures
+            if not s.mask.is_empty and (every or s.decision.state == "accepted")
+        ]
+
+    def _check(self) -> None:
+        """Say what is left out, and why nothing can be exported when it can't."""
+        items = self._session.structures.items
+        accepted = sum(s.decision.state == "accepted" for s in items)
+        self.accepted_only.setText(f"Accepted structures only ({accepted} of {len(items)})")
+        chosen, warnings = self._chosen(), []
+        reason = ""
+        if not chosen:
+            reason = "Nothing is accepted yet. Accept structures first, or export all." if items else "There is nothing to export."
+            if self.everything.isChecked() and items:
+                reason = "Every structure is empty."
+        elif not any(box.isChecked() for box in self.formats.values()):
+            reason = "Choose at least one format."
+        elif not self.folder.text().strip():
+            reason = "Choose a folder."
+        open_ones = [s.name for s in items if s.decision.state == "unreviewed"]
+        if chosen and open_ones:
+            verb = "go out unreviewed" if self.everything.isChecked() else "are not reviewed and are left out"
+            warnings.append(f"{len(open_ones)} structures {verb}: {_listed(open_ones)}.")
+        empty = [s.name for s in items if s.mask.is_empty and s.decision.state == "accepted"]
+        if empty:
+            warnings.append(f"Accepted but empty, left out: {_listed(empty)}.")
+        self.warning.setText(reason or "\n".join(warnings))
+        self.warning.setVisible(bool(reason or warnings))
+        set_role(self.warning, "warning")
+        self.button.setEnabled(not reason and not self.runner.running)
+
+    def _browse(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, "Export to", self.folder.text())
+        if chosen:
+            self.folder.setText(chosen)
+
+    def _start(self) -> None:
+        formats = [value for value, box in self.formats.items() if box.isChecked()]
+        folder = Path(self.folder.text().strip()).expanduser()
+        job = export(self._session.case, self._chosen(), folder, formats, self._session.reviewer)
+        self.bar.setRange(0, 0)
+        self.bar.show()
+        self.report.setText("Starting…")
+        self.report.show()
+        self.button.setEnabled(False)
+        self.close_button.setText("Stop")
+        self.runner.start(job)
+
+    def _on_progress(self, step: Progress) -> None:
+        self.bar.setRange(0, step.total)
+        self.bar.setValue(step.done)
+        self.report.setText(step.text)
+
+    def _on_written(self, written: list[Written]) -> None:
+        lines = [f"{w.what}: {w.path}" for w in written]
+        self._end("\n".join([*lines, "Checked: read back and equal."]), "good")
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._end("Not everything was written.", "warning")
+        show_error(self, error, "Export")
+
+    def _end(self, text: str, role: str) -> None:
+        self.bar.hide()
+        self.report.setText(text)
+        set_role(self.report, role)
+        self.close_button.setText("Close")
+        self._check()
+        self.adjustSize()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop a running export instead of closing."""
+        if self.runner.running:
+            self.runner.cancel()
+            event.ignore()
+        else:
+            super().closeEvent(event)
+
+    def reject(self) -> None:
+        """Escape does what Close does."""
+        self.close()
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    set_role(label, "heading")
+    return label
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:6])
+    return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown

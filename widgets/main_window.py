@@ -1,0 +1,472 @@
+"""The main window: puts the panels together, and owns the session, its saving and the way out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.journal import Journal
+from contourdesk.app.project import ReviewInfo, find_reviews, needs_recovery, review_root
+from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.settings import Settings, load_settings, save_settings
+from contourdesk.widgets.actions import Action, make_actions, shortcuts_dialog
+from contourdesk.widgets.autosave import Autosave
+from contourdesk.widgets.case_opening import CaseOpening
+from contourdesk.widgets.commands import MOUSE, commands
+from contourdesk.widgets.display_bar import DisplayBar
+from contourdesk.widgets.edit_tools import EditTools
+from contourdesk.widgets.error_dialog import describe, show_error
+from contourdesk.widgets.export_dialog import ExportDialog
+from contourdesk.widgets.findings import Findings
+from contourdesk.widgets.loading import LoadingPage
+from contourdesk.widgets.ortho_view import OrthoView
+from contourdesk.widgets.predict_panel import PredictPanel, find_models
+from contourdesk.widgets.review_panel import FindingRow, ReviewPanel, when
+from contourdesk.widgets.settings_dialog import SettingsDialog
+from contourdesk.widgets.start_page import Entry, StartPage
+from contourdesk.widgets.structure_table import StructureTable
+from contourdesk.widgets.theme import RESOURCES, em, named, set_role
+from contourdesk.widgets.window_parts import Banner, ElidedLabel, add_dock, fill_menus, make_toolbar
+from contourdesk.widgets.window_presets import presets_for
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+
+log = logging.getLogger(__name__)
+
+_Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
+
+
+class MainWindow(QMainWindow):
+    """Start page, loading page and review page, with docks round the last.
+
+    Attributes
+    ----------
+    session : the open review, or None.
+    view, tools, table, predict, review, display : the panels.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("main_window")
+        self.settings, note = load_settings()
+        self.session: ReviewSession | None = None
+        self._reviews: dict[Path, ReviewInfo] = {}
+        self._make_panels()
+        self._make_pages()
+        self._make_docks()
+        self.actions_list: list[Action] = commands(self)
+        self.made = make_actions(self, self.actions_list)
+        self.patient = ElidedLabel()
+        named(self.patient, "patient", "Patient and series")
+        self.patient.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        fill_menus(self, self.actions_list, self.made)
+        self.toolbar = make_toolbar(self, self.actions_list, self.made, self.display, self.patient)
+        self._make_status_bar()
+        self._connect_panels()
+        self._connect_services()
+        self.show_start()
+        if note:
+            self.statusBar().showMessage(note, 15_000)
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def _make_panels(self) -> None:
+        settings = self.settings
+        self.view = OrthoView()
+        self.tools = EditTools(self.view)
+        self.table = StructureTable()
+        self.predict = PredictPanel(find_models(RESOURCES / "models"), settings.device)
+        if settings.default_model:
+            self.predict.choose_model(Path(settings.default_model))
+        self.review = ReviewPanel()
+        self.display = DisplayBar(settings.display_mode, settings.opacity)
+        self.view.set_display(settings.display_mode)
+        self.view.set_opacity(settings.opacity)
+
+    def _make_pages(self) -> None:
+        self.start_page, self.loading, self.banner = StartPage(), LoadingPage(), Banner()
+        self.review_page = QWidget()
+        self.review_page.setObjectName("review_page")
+        column = QVBoxLayout(self.review_page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(em(self, 0.2))
+        column.addWidget(self.banner)
+        column.addWidget(self.view, 1)
+        self.pages = QStackedWidget()
+        self.pages.setObjectName("pages")
+        for page in (self.start_page, self.loading, self.review_page):
+            self.pages.addWidget(page)
+        self.setCentralWidget(self.pages)
+
+    def _make_docks(self) -> None:
+        self.setDockNestingEnabled(False)
+        self.docks = [
+            add_dock(self, "Structures", "dock_structures", self.table, _Left),
+            add_dock(self, "Segment", "dock_segment", self.predict, _Left),
+            add_dock(self, "Edit", "dock_edit", self.tools, _Right),
+            add_dock(self, "Review", "dock_review", self.review, _Right),
+        ]
+        structures, segment, edit, review = self.docks
+        width = em(self, 17)
+        self.resizeDocks([structures, edit], [width, width], Qt.Orientation.Horizontal)
+        self.resizeDocks([structures, segment], [1000, 1], Qt.Orientation.Vertical)
+        self.resizeDocks([edit, review], [1, 1000], Qt.Orientation.Vertical)
+
+    def _make_status_bar(self) -> None:
+        self.cursor_text, self.saved_text = QLabel(), QLabel()
+        named(self.cursor_text, "cursor", "Value and place under the cursor")
+        named(self.saved_text, "saved_state", "Whether everything is saved")
+        self.statusBar().addWidget(self.cursor_text, 1)
+        self.statusBar().addPermanentWidget(self.saved_text)
+
+    def _connect_panels(self) -> None:
+        view, table, review = self.view, self.table, self.review
+        view.cursor_moved.connect(self.cursor_text.setText)
+        view.error.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        view.active_changed.connect(self._on_view_active)
+        view.window_changed.connect(self.display.show_window)
+        table.active_changed.connect(self._on_active)
+        table.visibility_changed.connect(view.set_visible)
+        table.failed.connect(self.show_failure)
+        review.reviewer_changed.connect(lambda name: self._set_settings(replace(self.settings, reviewer=name)))
+        review.finding_chosen.connect(self._on_finding)
+        self.predict.finished.connect(lambda text: self.statusBar().showMessage(text, 10_000))
+        self.predict.failed.connect(self.show_failure)
+        self.predict.busy.connect(lambda _: self.refresh_actions())
+        self.predict.model_chosen.connect(
+            lambda folder: self._set_settings(replace(self.settings, default_model=str(folder)))
+        )
+        display = self.display
+        display.window_chosen.connect(view.set_window)
+        display.preset_chosen.connect(lambda name: self._set_settings(replace(self.settings, window_preset=name)))
+        display.mode_chosen.connect(view.set_display)
+        display.opacity_chosen.connect(view.set_opacity)
+
+    def _connect_services(self) -> None:
+        self.autosave = Autosave(self)
+        self.autosave.state_changed.connect(self._on_saved_state)
+        self.autosave.failed.connect(self.show_failure)
+        self.findings = Findings(self)
+        self.findings.found.connect(self.review.set_findings)
+        self.opening = CaseOpening(self.loading, self.autosave, self)
+        self.opening.opened.connect(self._on_opened)
+        self.opening.failed.connect(self._on_opening_failed)
+        self.opening.gave_up.connect(self._back)
+        start = self.start_page
+        start.open_folder.connect(self.ask_folder)
+        start.open_file.connect(self.ask_file)
+        start.open_sample.connect(self.open_sample)
+        start.open_recent.connect(self.open_path)
+        start.dropped.connect(self.open_path)
+        start.open_review.connect(self.open_review)
+
+    def show_on_screen(self) -> None:
+        """Show the window, filling small screens and leaving a margin on large ones."""
+        room = self.screen().availableGeometry()
+        if room.height() < 1000:
+            self.resize(room.size())
+            self.showMaximized()
+        else:
+            self.resize(round(room.width() * 0.92), round(room.height() * 0.92))
+            self.move(room.center() - self.rect().center())
+            self.show()
+
+    # -- opening --------------------------------------------------------------------------------------------------
+
+    def ask_folder(self) -> None:
+        """Ask for a folder and open it."""
+        chosen = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM images")
+        if chosen:
+            self.open_path(Path(chosen))
+
+    def ask_file(self) -> None:
+        """Ask for a file and open it."""
+        kinds = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.dcm);;All files (*)"
+        chosen, _ = QFileDialog.getOpenFileName(self, "Open an image", "", kinds)
+        if chosen:
+            self.open_path(Path(chosen))
+
+    def open_sample(self) -> None:
+        """Open the sample case that comes with the program."""
+        self.open_path(RESOURCES / "sample")
+
+    def open_review(self, folder: Path) -> None:
+        """Go on with the review in `folder`."""
+        info = self._reviews.get(folder) or next(
+            (r for r in find_reviews(folder.parent) if r.folder == folder), None
+        )
+        if info is None:
+            self.show_failure(UserError("This review can't be read any more.", "Open the images instead."))
+            return
+        self.open_path(info.image_path, info)
+
+    def open_path(self, path: Path, review: ReviewInfo | None = None) -> None:
+        """Open images in a worker; what is open now stays until the new case is there."""
+        self.predict.cancel()
+        self._show_page(self.loading)
+        self.opening.start(Path(path), self.settings, review)
+
+    def _on_opened(
+        self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]
+    ) -> None:
+        self._set_session(session)
+        self.autosave.begin(session, folder, journal)
+        path = session.case.source.path
+        if path != RESOURCES / "sample":
+            self._set_settings(self.settings.with_recent(path))
+        self.banner.clear()
+        self.banner.add(notes)
+        self._show_page(self.review_page)
+        self.view.setFocus()
+
+    def _on_opening_failed(self, error: BaseException) -> None:
+        self._back()
+        self.show_failure(error)
+
+    def _back(self) -> None:
+        """Back to what was there before opening began."""
+        if self.session is not None and self.autosave.session is None:
+            self._set_session(None)  # it was saved and let go for a case that then could not be opened
+        if self.session is None:
+            self.show_start()
+        else:
+            self._show_page(self.review_page)
+
+    def close_case(self) -> None:
+        """Save and close the case, and show the start page."""
+        try:
+            job = self.autosave.last_save()
+        except UserError as error:
+            self.show_failure(error)
+            return
+        if job is None:
+            self._closed_case()
+        else:
+            self._show_page(self.loading)
+            self.loading.start(job, "Saving", self._closed_case, self._on_opening_failed, harmless=False)
+
+    def _closed_case(self, _: object = None) -> None:
+        self.autosave.end()
+        self._set_session(None)
+        self.show_start()
+
+    def _set_session(self, session: ReviewSession | None) -> None:
+        if self.session is not None:
+            self.session.changed.disconnect(self._on_change, missing_ok=True)
+        self.session = session
+        if session is not None and not session.reviewer:
+            session.reviewer = self.settings.reviewer
+        self.view.set_session(session)
+        self.table.set_session(session)
+        self.predict.set_session(session)
+        self.review.set_session(session)
+        self.findings.set_session(session)
+        self._on_active(self.table.active)
+        if session is None:
+            self.patient.set_full_text("")
+            self.setWindowTitle("")
+            return
+        session.changed.connect(self._on_change)
+        self.display.set_presets(presets_for(session.case.volume), self.settings.window_preset)
+        source = session.case.source
+        title = session.case.patient.name.replace("^", " ").strip() or source.path.name
+        parts = [session.case.patient.id, source.modality, source.date, source.description]
+        self.patient.set_full_text(" · ".join([title, *(p for p in parts if p and p != title)]))
+        self.setWindowTitle(title)
+
+    # -- pages ----------------------------------------------------------------------------------------------------
+
+    def show_start(self) -> None:
+        """Show the start page with fresh lists."""
+        infos = find_reviews(review_root(self.settings))[:5]
+        self._reviews = {info.folder: info for info in infos}
+        reviews = [Entry(i.folder, i.title, _review_line(i), _unsaved(i.folder)) for i in infos]
+        known = {info.image_path for info in infos}
+        recent = [Path(p) for p in self.settings.recent if Path(p) not in known]
+        self.start_page.set_entries(reviews, [Entry(p, p.name or str(p), str(p.parent)) for p in recent[:5]])
+        self._show_page(self.start_page)
+
+    def _show_page(self, page: QWidget) -> None:
+        reviewing = page is self.review_page
+        if page is not self.review_page:
+            self.cursor_text.setText("")
+        self.pages.setCurrentWidget(page)
+        for dock in self.docks:
+            dock.setVisible(reviewing)
+        self.toolbar.setVisible(reviewing)
+        self.refresh_actions()
+
+    @property
+    def reviewing(self) -> bool:
+        """Whether the review page is shown."""
+        return self.session is not None and self.pages.currentWidget() is self.review_page
+
+    # -- following the session ------------------------------------------------------------------------------------
+
+    def _on_change(self, change: Change) -> None:
+        self.findings.note_change()
+        if change.what == "decided":
+            self.autosave.save_now()
+        self.autosave.note_change()
+        self.refresh_actions()
+
+    def _on_active(self, structure_id: str | None) -> None:
+        self.view.set_active(structure_id)
+        self.review.set_active(structure_id)
+        self.refresh_actions()
+
+    def _on_view_active(self, structure_id: str | None) -> None:
+        if structure_id is not None and structure_id != self.table.active:
+            self.table.set_active(structure_id)
+
+    def _on_finding(self, row: FindingRow) -> None:
+        if row.structure_id is not None:
+            self.table.set_active(row.structure_id)
+        if row.point_lps is not None:
+            self.view.go_to(row.point_lps)
+        elif row.structure_id is not None:
+            self.view.centre_on(row.structure_id)
+
+    def _on_saved_state(self, text: str, good: bool) -> None:
+        self.saved_text.setText(text)
+        set_role(self.saved_text, "muted" if good else "warning")
+
+    def refresh_actions(self) -> None:
+        """Enable what can be done now; undo and redo say what they would do."""
+        if not hasattr(self, "made"):
+            return
+        for action in self.actions_list:
+            self.made[action.id].setEnabled(action.enabled())
+        session = self.session
+        for name, text in (("undo", session.undo_text if session else ""), ("redo", session.redo_text if session else "")):
+            word = name.capitalize()
+            self.made[f"edit_{name}"].setText(f"{word}: {text}" if text else word)
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Save now."""
+        self.autosave.save_now()
+
+    def undo(self) -> None:
+        """Take back the last edit."""
+        if self.session is not None:
+            self.session.undo()
+
+    def redo(self) -> None:
+        """Do the last undone edit again."""
+        if self.session is not None:
+            self.session.redo()
+
+    def decide(self, state: str) -> None:
+        """Decide on the active structure."""
+        self.review.decide(state)
+
+    def next_open(self) -> None:
+        """Go to the next structure without a decision, round the end of the list."""
+        items = () if self.session is None else self.session.structures.items
+        at = next((i for i, s in enumerate(items) if s.id == self.table.active), -1)
+        for s in (*items[at + 1 :], *items[: at + 1]):
+            if s.decision.state == "unreviewed" and s.id != self.table.active:
+                self.table.set_active(s.id)
+                self.view.centre_on(s.id)
+                return
+        self.statusBar().showMessage("Every other structure is decided.", 5000)
+
+    def step_structure(self, steps: int) -> None:
+        """Make the next or previous structure of the list the active one."""
+        items = () if self.session is None else self.session.structures.items
+        at = next((i for i, s in enumerate(items) if s.id == self.table.active), None)
+        if items:
+            self.table.set_active(items[0 if at is None else (at + steps) % len(items)].id)
+
+    def centre(self) -> None:
+        """Show the middle of the active structure."""
+        if self.table.active is not None:
+            self.view.centre_on(self.table.active)
+
+    def ask_export(self) -> None:
+        """Open the export dialog."""
+        if self.session is not None:
+            ExportDialog(self.session, self).open()
+
+    def ask_settings(self) -> None:
+        """Open the settings."""
+        default = str(review_root(replace(self.settings, review_root="")))
+        dialog = SettingsDialog(self.settings, default, self)
+        dialog.changed.connect(self._on_settings)
+        dialog.open()
+
+    def show_shortcuts(self) -> None:
+        """List all shortcuts."""
+        shortcuts_dialog(self, self.actions_list, MOUSE).open()
+
+    def _on_settings(self, settings: Settings) -> None:
+        self._set_settings(settings)
+        self.predict.set_device(settings.device)
+        if self.session is not None and settings.reviewer:
+            self.session.reviewer = settings.reviewer
+            self.review.reviewer.setText(settings.reviewer)
+        if self.pages.currentWidget() is self.start_page:
+            self.show_start()
+
+    def _set_settings(self, settings: Settings) -> None:
+        if settings == self.settings:
+            return
+        self.settings = settings
+        try:
+            save_settings(settings)
+        except UserError as error:
+            self.statusBar().showMessage(str(error), 10_000)
+
+    def show_failure(self, error: BaseException) -> None:
+        """Show an error and go on."""
+        show_error(self, error)
+
+    # -- closing --------------------------------------------------------------------------------------------------
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """Stop what runs, save, and go; a failing save asks first."""
+        for runner in (self.predict.runner, self.loading.runner, self.findings.runner):
+            runner.cancel()
+            runner.wait(5)
+        try:
+            self.autosave.finish()
+        except (UserError, OSError) as error:
+            if not self._close_unsaved(error):
+                event.ignore()
+                return
+        self._set_settings(
+            replace(self.settings, display_mode=self.view.display, opacity=self.view.opacity)
+        )
+        self.autosave.end()
+        self._set_session(None)
+        self.view.close_views()
+        super().closeEvent(event)
+
+    def _close_unsaved(self, error: BaseException) -> bool:
+        fact, advice = describe(error)
+        box = QMessageBox(QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=self)
+        box.setObjectName("close_unsaved_dialog")
+        box.setInformativeText(advice)
+        keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
+        lose = box.addButton("Close and lose them", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(keep)
+        box.exec()
+        return box.clickedButton() is lose
+
+
+def _review_line(info: ReviewInfo) -> str:
+    total = sum(info.counts.values())
+    done = total - info.counts.get("unreviewed", 0)
+    return f"{done} of {total} structures decided. Saved {when(info.when)}"
+
+
+def _unsaved(folder: Path) -> bool:
+    try:
+        return needs_recovery(folder)
+    except UserError:
+        return False
