@@ -5,7 +5,8 @@ anatomy" (2018), which published surface Dice values use: a surface element lies
 not all on one side, and counts with the area that the 0.5 level has there (marching cubes; sheets that bend within one
 such cube count as flat). Distances run from element to nearest element, on sheared and oblique grids too.
 
-Where a mask is empty: two empty masks agree (Dice 1, distance 0); of one empty mask the Dice is 0, the distance infinite.
+Where a mask is empty: two empty masks agree (Dice 1, distance 0); if one is empty, the Dice is 0 and the distance
+infinite.
 """
 
 from __future__ import annotations
@@ -158,12 +159,11 @@ def _sheet_area(corners: Bits, faces: Float) -> float:
     """Area of the sheet that cuts these corners off: what flows through the cell's faces flows through the sheet."""
     flow = np.zeros(3)
     for axis in range(3):
-        near, far = (_set_share(corners.take(side, axis)) for side in (0, 1))
+        near, far = (_set_share(int(corners.take(side, axis).sum())) for side in (0, 1))
         flow += (far - near) * faces[axis]
     return float(np.linalg.norm(flow))
 
 
-def _set_share(face: NDArray[np.bool_]) -> float:
-    """How much of a face lies on the set side, when the level crosses its edges at their middle."""
-    count = int(face.sum())
-    return 1 / 2 if count == 2 else (0, 1 / 8, 1 / 2, 7 / 8, 1)[count]
+def _set_share(count: int) -> float:
+    """How much of a face lies behind a level that crosses its edges at their middle, by the number of its corners."""
+    return (0.0, 1 / 8, 1 / 2, 7 / 8, 1.0)[count]
