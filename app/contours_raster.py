@@ -128,20 +128,20 @@ def fill_polygons(polygons: list[Float], shape: tuple[int, int]) -> NDArray[np.b
     at = a[edge, 1] + (row - a[edge, 0]) * ((b[edge, 1] - a[edge, 1]) / (b[edge, 0] - a[edge, 0]))
     # Each crossing turns over all centres at or beyond it; the last column takes those beyond the image.
     first = np.clip(np.ceil(np.round(at, _DECIMALS)), 0, columns).astype(np.int64)
-    turns = np.bincount(row * (columns + 1) + first, minlength=rows * (columns + 1))
-    return np.asarray(np.cumsum(turns.reshape(rows, columns + 1), axis=1)[:, :columns] % 2 == 1)
+    turns = np.zeros(rows * (columns + 1), np.bool_)
+    np.logical_xor.at(turns, row * (columns + 1) + first, True)
+    return np.logical_xor.accumulate(turns.reshape(rows, columns + 1), axis=1)[:, :columns]
 
 
 def _partly_overlap(polygons: list[Float], shape: tuple[int, int]) -> bool:
     """Whether two of the polygons share voxels though neither lies wholly within the other."""
-    boxes = [(p.min(axis=0), p.max(axis=0)) for p in polygons]
-    filled: dict[int, NDArray[np.bool_]] = {}
-    for i in range(len(polygons)):
-        for j in range(i):
-            if (boxes[i][0] >= boxes[j][1]).any() or (boxes[j][0] >= boxes[i][1]).any():
-                continue
-            one, two = (filled.setdefault(n, fill_polygons([polygons[n]], shape)) for n in (i, j))
-            shared = np.count_nonzero(one & two)
-            if 0 < shared < min(np.count_nonzero(one), np.count_nonzero(two)):
-                return True
+    low, high = np.array([p.min(axis=0) for p in polygons]), np.array([p.max(axis=0) for p in polygons])
+    touch = ((low[:, None] < high[None]) & (low[None] < high[:, None])).all(axis=2)
+    for i, j in np.argwhere(np.triu(touch, 1)):
+        start = np.clip(np.floor(np.minimum(low[i], low[j])), 0, shape).astype(int)
+        stop = np.clip(np.ceil(np.maximum(high[i], high[j])) + 1, 0, shape).astype(int)
+        part = (int(stop[0] - start[0]), int(stop[1] - start[1]))
+        one, two = (fill_polygons([polygons[n] - start], part) for n in (i, j))
+        if (one & two).any() and (one & ~two).any() and (two & ~one).any():
+            return True
     return False

@@ -19,6 +19,8 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
+from contourdesk.app.jobs import Job, Progress
+
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _DEFLATED = "1.2.840.10008.1.2.1.99"
@@ -90,9 +92,13 @@ def tag_words(keyword: str) -> str:
     return f"{_NAMES.get(keyword, keyword_for_tag(tag))} ({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> Job[list[Path]]:
     """All files under `folder`, in a fixed order."""
-    return sorted(Path(top) / name for top, _, names in os.walk(folder) for name in names)
+    files: list[Path] = []
+    for top, _, names in os.walk(folder):
+        yield Progress(len(files), 0, "Looking for files")
+        files.extend(Path(top) / name for name in names)
+    return sorted(files)
 
 
 def read_header(path: Path) -> Header | Broken | None:

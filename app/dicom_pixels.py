@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.dicom_headers import Header, tag_words
@@ -73,7 +75,12 @@ def read_image(stack: Stack, uid: str, notes: Sequence[str]) -> Job[Case]:
 
 def _read(path: Path) -> Dataset:
     try:
-        return dcmread(path, force=True)
+        dataset = dcmread(path, force=True)
+        if "TransferSyntaxUID" not in getattr(dataset, "file_meta", ()):  # a dataset without preamble
+            dataset.file_meta = FileMetaDataset()
+            implicit = dataset.original_encoding[0]
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+        return dataset
     except (*_DECODE_ERRORS, InvalidDicomError, struct.error) as error:
         raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", _COPY_AGAIN) from error
 
@@ -82,6 +89,7 @@ def _decode(dataset: Dataset, path: Path, shape: tuple[int, ...]) -> NDArray[np.
     """Stored values, (row, column)."""
     if "PixelData" not in dataset:
         raise UserError(f"{path.name} holds no pixels; it may be cut short.", _COPY_AGAIN)
+    _check_length(dataset, path)
     try:
         stored = np.asarray(dataset.pixel_array)
     except _DECODE_ERRORS as error:
@@ -93,6 +101,22 @@ def _decode(dataset: Dataset, path: Path, shape: tuple[int, ...]) -> NDArray[np.
             _COPY_AGAIN,
         )
     return stored
+
+
+def _check_length(dataset: Dataset, path: Path) -> None:
+    """Raise when uncompressed pixels are more or fewer than rows times columns (and a padding byte)."""
+    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
+    rows, columns, bits = (Header(path, dataset).numbers(k, 1) for k in ("Rows", "Columns", "BitsAllocated"))
+    if rows is None or columns is None or bits is None or (syntax is not None and syntax.is_compressed):
+        return
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    needed, there = int(rows[0] * columns[0] * samples * bits[0] / 8), len(dataset.PixelData)
+    if not needed <= there <= needed + 1:
+        raise UserError(
+            f"{path.name} holds {there:,} bytes of pixels where its {rows[0]:g} × {columns[0]:g} image needs "
+            f"{needed:,}.",
+            _COPY_AGAIN,
+        )
 
 
 def _to_hu(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.generic]:

@@ -72,7 +72,9 @@ def scan(folder: Path) -> Job[list[SeriesInfo]]:
     ------
     UserError : nothing in it can be opened; says what there is instead.
     """
-    files = list_files(folder)
+    if not folder.is_dir():
+        raise UserError(f'There is no folder "{folder}".', "Check the path.")
+    files = yield from list_files(folder)
     if not files:
         raise UserError(f'The folder "{folder.name}" is empty.', "Choose the folder that holds the CT's DICOM files.")
     headers: list[Header] = []

@@ -90,12 +90,18 @@ def sort_into_stacks(headers: Sequence[Header], broken: Sequence[Broken]) -> lis
 
 
 def _series_key(header: Header) -> tuple[str, ...]:
-    uid = header.text("SeriesInstanceUID")
-    if uid:
-        return uid, header.text("Modality")
+    key = tuple(header.text(k) for k in ("SeriesInstanceUID", "Modality", "SOPClassUID"))
+    if key[0]:
+        return key
     # Blanked UIDs: what else tells series apart.
     rest = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription", "SeriesTime", "PatientID", "FrameOfReferenceUID")
-    return "", header.text("Modality"), str(header.path.parent), *(header.text(k) for k in rest)
+    return (
+        "",
+        header.text("Modality"),
+        header.text("SOPClassUID"),
+        str(header.path.parent),
+        *(header.text(k) for k in rest),
+    )
 
 
 def _stacks_of_series(uid: str, members: list[Header], spoilt: Sequence[Broken]) -> list[Stack]:

@@ -157,10 +157,11 @@ def _unevenness(ordered: Sequence[Header], points: Float) -> str:
             for n in range(1, count)
         ]
         return _missing_words(missing, usual, normal)
-    i = int(wide[0]) if len(wide) else int(np.argmax(np.abs(gaps - usual)))
+    change = int(np.argmax(np.abs(np.diff(gaps)) > SPACING_TOL_MM)) + 1
     return (
-        f"The slice distance isn't even: from {gaps.min():.3f} to {gaps.max():.3f} mm; it is {gaps[i]:.3f} mm at "
-        f"{where(points[i], normal)} ({ordered[i].path.name} to {ordered[i + 1].path.name})."
+        f"The slice distance isn't even: from {gaps.min():.3f} to {gaps.max():.3f} mm; it changes from "
+        f"{gaps[change - 1]:.3f} to {gaps[change]:.3f} mm at {where(points[change], normal)} "
+        f"({ordered[change].path.name})."
     )
 
 

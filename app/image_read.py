@@ -15,7 +15,7 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.volume import Volume
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
-_AIR_HU = -300
+_AIR_HU = -300  # every CT of a patient has air in it somewhere
 
 
 def is_image_file(path: Path) -> bool:
@@ -42,7 +42,7 @@ def read_image_file(path: Path) -> Case:
     """
     array, affine = _read(path)
     notes = []
-    is_ct = float(array.min()) <= _AIR_HU and bool(np.issubdtype(array.dtype, np.signedinteger) or array.min() < 0)
+    is_ct = float(array.min()) <= _AIR_HU
     if not is_ct:
         notes.append("The values don't look like a CT in HU (there is no air); segmentation may be wrong.")
     if array.dtype == np.float64:
@@ -64,17 +64,19 @@ def _read(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     try:
         reader.ReadImageInformation()
         size, channels = reader.GetSize(), reader.GetNumberOfComponents()
-        # A file may store a 3D image as 4D with one time point.
-        if len(size) < 3 or any(n > 1 for n in size[3:]) or channels != 1 or (len(size) == 3 and min(size[:2]) < 2):
+        # A 3D image may be stored as 4D with one time point.
+        if len(size) < 3 or any(n > 1 for n in size[3:]) or channels != 1:
             what = " × ".join(map(str, size)) + (f" with {channels} channels" if channels > 1 else "")
             raise UserError(f"{path.name} isn't a single 3D image: it is {what}.", "Choose a 3D image.")
         image = reader.Execute()
     except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise UserError(f"{path.name} has axes that aren't at right angles.", "Resample it first.") from error
         raise UserError(
             f"{path.name} can't be read as an image; it may be damaged or cut short.", "Choose another file."
         ) from error
-    if image.GetDimension() > 3:
-        image = image[:, :, :, 0] if image.GetDimension() == 4 else image
+    if image.GetDimension() == 4:
+        image = image[:, :, :, 0]
     # SimpleITK: columns of the direction matrix belong to (x, y, z) = (column, row, slice) indices; LPS mm.
     direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine = np.eye(4)
