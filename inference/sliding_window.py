@@ -71,7 +71,7 @@ def sliding_window(
     ]
     for done, start in enumerate(starts, 1):
         box = tuple(slice(a, a + n) for a, n in zip(start, patch, strict=True))
-        with torch.no_grad():  # opened anew for each patch: a yield must not leave the caller without gradients
+        with torch.inference_mode():  # opened anew for each patch, so that a yield does not leave the caller in it
             total[(slice(None), *box)] += network(data[(slice(None), *box)][None])[0].float().to(keep) * weights
         norm[box] += weights
         yield done, len(starts)

@@ -1,0 +1,55 @@
+"""``contourdesk check``: what is wrong with a path, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from contourdesk.app.case import Case
+from contourdesk.app.console import GOOD, USER_ERROR, run_job, say
+from contourdesk.app.dicom_read import SeriesInfo
+from contourdesk.app.opening import open_path
+
+
+def check_path(path: Path) -> int:
+    """Check one path and return 0 when nothing is wrong with it, else 2.
+
+    Raises
+    ------
+    UserError : it can't be opened at all.
+    """
+    if path.is_dir() and ((path / "plans.json").exists() or list(path.glob("fold_*"))):
+        return _check_model(path)
+    opened = run_job(open_path(path), f"Checking {path.name}")
+    if isinstance(opened, Case):
+        return _check_image(path, opened)
+    worst = GOOD
+    for series in opened:
+        worst = max(worst, _check_series(series))
+    return worst
+
+
+def _check_model(path: Path) -> int:
+    from contourdesk.inference.nnunet import load_model
+
+    model = load_model(path)
+    spacing = " x ".join(f"{s:g}" for s in model.settings.spacing_mm)
+    say(f"{path}: model {model.name}, {len(model.networks)} fold(s), {spacing} mm: {', '.join(model.labels)}")
+    say(f"{path}: weights SHA-256 {model.weights_sha256}")
+    return GOOD
+
+
+def _check_image(path: Path, case: Case) -> int:
+    shape = " x ".join(str(n) for n in case.volume.grid.shape)
+    spacing = " x ".join(f"{s:g}" for s in case.volume.grid.spacing_mm)
+    say(f"{path}: {shape} voxels, {spacing} mm")
+    for text in case.source.notes:
+        say(f"{path}: {text}")
+    return USER_ERROR if case.source.notes else GOOD
+
+
+def _check_series(series: SeriesInfo) -> int:
+    title = f"{series.modality} {series.description or series.uid}"
+    say(f"{title}: {series.slices} slices, {series.spacing_text}, {len(series.rtstructs)} structure set(s)")
+    for text in (*series.problems, *series.notes):
+        say(f"{title}: {text}")
+    return USER_ERROR if series.problems else GOOD

@@ -1,0 +1,198 @@
+"""The command ``contourdesk``: the window, and the same work without one.
+
+Each command imports what it needs when it runs, so that ``contourdesk --help`` answers at once and ``contourdesk
+check`` needs no display.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from contourdesk import __version__
+from contourdesk.app.console import guarded
+from contourdesk.app.errors import UserError
+
+_EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 stopped by Ctrl+C
+Contourdesk is not a medical device."""
+_DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code (see `contourdesk.app.console.guarded`)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = make_parser()
+    # "contourdesk PATH" is short for "contourdesk review PATH".
+    if not any(a in _COMMANDS or a in ("-h", "--help", "--version") for a in arguments[:1]):
+        arguments.insert(0, "review")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _COMMANDS[options.command](options))
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser with all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="contourdesk",
+        description="Segment, review, correct and export the contours of a radiotherapy CT.",
+        epilog="Without a command, PATH is opened in the window.\n" + _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"contourdesk {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, what: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    _review_options(command("review", "open the window, on a case if a path is given (the default command)"))
+    _segment_options(command("segment", "segment cases without a window, one folder per case"))
+    _export_options(command("export", "write the structures of a review folder"))
+    _check_options(command("check", "say what is wrong with images, structure sets or model folders"))
+    _train_options(command("train", "train a model on an nnU-Net raw dataset"))
+    return parser
+
+
+def _review_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="DICOM folder or file, NIfTI or NRRD file")
+    parser.add_argument("--sample", action="store_true", help="open the sample case")
+
+
+def _segment_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="DICOM folder, NIfTI or NRRD file, or a folder of NIfTI files (*_0000.nii.gz), each of them a case",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("segmented"), metavar="DIR", help="gets a folder for each case (./segmented)"
+    )
+    parser.add_argument("--model", metavar="M", help="model folder, or the name of a bundled model (headneck)")
+    parser.add_argument(
+        "--format",
+        type=lambda text: _formats(text, ("rtstruct", "nifti")),
+        metavar="F[,F]",
+        help="rtstruct, nifti or both with a comma between; both for DICOM and nifti for other images unless given",
+    )
+    parser.add_argument("--device", default="auto", help=_DEVICE)
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("review", type=Path, metavar="REVIEW_FOLDER", help="folder that the review was saved in")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
+    parser.add_argument(
+        "--format",
+        type=lambda text: _formats(text, ("rtstruct", "nifti", "nnunet")),
+        default=("rtstruct",),
+        metavar="F[,F]",
+        help="rtstruct (default), nifti, nnunet, or several with commas between",
+    )
+    parser.add_argument("--all", action="store_true", help="all structures, not the accepted ones alone")
+
+
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="DICOM folder, RTSTRUCT file, image file or model folder"
+    )
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", type=Path, metavar="DATASET", help="nnU-Net raw dataset: imagesTr, labelsTr, ...")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
+    parser.add_argument("--minutes", type=_positive, required=True, metavar="M", help="how long to train")
+    parser.add_argument("--resume", action="store_true", help="go on with what is in the model folder")
+    parser.add_argument("--spacing", type=_spacing, metavar="Z,Y,X", help="mm; the dataset's median unless given")
+    parser.add_argument("--device", default="auto", help=_DEVICE)
+    parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
+
+
+def _formats(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    unknown = [name for name in wanted if name not in known]
+    if unknown or not wanted:
+        raise argparse.ArgumentTypeError(f"'{text}': choose from {', '.join(known)}")
+    return wanted
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above zero")
+    return value
+
+
+def _spacing(text: str) -> tuple[float, float, float]:
+    parts = [_positive(part) for part in text.split(",")]
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers with commas between, such as 2.5,3.9,3.9")
+    return parts[0], parts[1], parts[2]
+
+
+def _review(options: argparse.Namespace) -> int:
+    path: Path | None = options.path
+    if path is not None and not path.exists():
+        raise UserError(f'There is no file or folder "{path}".', "Check the path, or see contourdesk --help.")
+    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+    if sys.platform.startswith("linux") and not shown:
+        raise UserError(
+            "There is no display to open a window on.",
+            "Start it under Xvfb (xvfb-run -a contourdesk), or use contourdesk segment, which needs none.",
+        )
+    try:
+        from contourdesk.widgets.application import run_gui
+    except ImportError as error:
+        if ".so" not in str(error):
+            raise
+        raise UserError(f"A system library that the window needs is missing: {error}.", "See the README.") from error
+    return run_gui(path, sample=options.sample)
+
+
+def _segment(options: argparse.Namespace) -> int:
+    from contourdesk.app.segment_command import segment_cases
+
+    return segment_cases(options.paths, options.out, options.model, options.format, options.device)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from contourdesk.app.export_command import export_review
+
+    return export_review(options.review, options.out, options.format, everything=options.all)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from contourdesk.app.check_command import check_path
+
+    return max(guarded(lambda path=path: check_path(path), str(path)) for path in options.paths)  # type: ignore[misc]
+
+
+def _train(options: argparse.Namespace) -> int:
+    from contourdesk.app.console import run_job, run_job_as_json, say
+    from contourdesk.inference.device import choose_device
+    from contourdesk.inference.train import TrainConfig, train
+
+    config = TrainConfig(
+        minutes=options.minutes, spacing_mm=options.spacing, device=str(choose_device(options.device))
+    )
+    job = train(options.dataset, options.out, config, options.resume)
+    folder = run_job_as_json(job) if options.json else run_job(job, "Training")
+    if not options.json:
+        say(f"The model is in {folder}.")
+    return 0
+
+
+_COMMANDS = {"review": _review, "segment": _segment, "export": _export, "check": _check, "train": _train}
+
+if __name__ == "__main__":
+    sys.exit(main())

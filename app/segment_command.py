@@ -1,0 +1,138 @@
+"""``contourdesk segment``: cases in, one folder of structures for each out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from contourdesk.app.case import Case
+from contourdesk.app.console import GOOD, STOPPED, guarded, note, run_job, say
+from contourdesk.app.dicom_read import SeriesInfo, read_series
+from contourdesk.app.errors import UserError
+from contourdesk.app.image_read import case_name, is_image_file
+from contourdesk.app.jobs import Job
+from contourdesk.app.opening import open_path
+from contourdesk.app.structures import Structure
+
+RTSTRUCT_NAME = "rtstruct.dcm"
+BUNDLED = "headneck"
+
+
+def model_folder(wanted: str | None = None) -> Path:
+    """Folder of a model: a path, or the name of a bundled model.
+
+    Raises
+    ------
+    UserError : neither; lists the bundled ones.
+    """
+    bundled = Path(str(files("contourdesk.resources"))) / "models"
+    for folder in (Path(wanted) if wanted else bundled / BUNDLED, bundled / (wanted or BUNDLED)):
+        if folder.is_dir():
+            return folder
+    names = ", ".join(sorted(p.parent.name for p in bundled.glob("*/plans.json"))) or "none"
+    raise UserError(f'There is no model "{wanted or BUNDLED}".', f"Give a model folder or a bundled model: {names}.")
+
+
+def segment_cases(
+    paths: Sequence[Path], out: Path, model: str | None, formats: Sequence[str] | None, device: str
+) -> int:
+    """Segment every case under `paths` and return the exit code; a case that fails does not stop the others.
+
+    Parameters
+    ----------
+    paths : as on the command line;  out : gets a folder for each case.
+    model : see `model_folder`;  device : see `contourdesk.inference.device.choose_device`.
+    formats : "rtstruct", "nifti" or both; what the image allows when None.
+
+    Raises
+    ------
+    UserError : no such model or device.
+    """
+    from contourdesk.inference.device import choose_device, describe
+    from contourdesk.inference.nnunet import Model, load_model
+
+    loaded = load_model(model_folder(model))
+    where = choose_device(device)
+    note(f"model {loaded.name}, on {describe(where)}")
+    taken: set[str] = set()
+
+    def one(case: Case, name: str) -> int:
+        folder = out / _free(name, taken)
+        _write(case, _segment(case, loaded, device, name), folder, formats)
+        return GOOD
+
+    def _segment(case: Case, model: Model, device: str, name: str) -> list[Structure]:
+        from contourdesk.inference.predict import predict
+
+        return run_job(predict(case.volume, model, device), name)
+
+    worst = GOOD
+    for path in _expand(paths):
+        code = guarded(lambda path=path: _each(path, one), str(path))  # type: ignore[misc]
+        if code == STOPPED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def _expand(paths: Sequence[Path]) -> Iterator[Path]:
+    """A folder with image files in it stands for those files; nnU-Net's ``*_0000`` ones when there are such."""
+    for path in paths:
+        images = sorted(p for p in path.iterdir() if p.is_file() and is_image_file(p)) if path.is_dir() else []
+        numbered = [p for p in images if "_0000." in p.name]
+        yield from numbered or images or [path]
+
+
+def _each(path: Path, work: object) -> int:
+    """Run `work` on every case that `path` holds."""
+    opened = run_job(open_path(path), f"Opening {path.name}")
+    if isinstance(opened, Case):
+        return work(opened, case_name(path))  # type: ignore[operator,no-any-return]
+    usable = [series for series in opened if series.usable]
+    worst = GOOD
+    for series in usable:
+        name = _series_name(path, series, alone=len(usable) == 1)
+        code = guarded(lambda s=series, n=name: work(run_job(_read(s), n), n), name)  # type: ignore[misc,operator]
+        if code == STOPPED:
+            return code
+        worst = max(worst, code)
+    return worst
+
+
+def _read(series: SeriesInfo) -> Job[Case]:
+    return read_series(series)
+
+
+def _series_name(path: Path, series: SeriesInfo, alone: bool) -> str:
+    folder = path.resolve() if path.is_dir() else path.resolve().parent
+    return folder.name if alone else series.files[0].resolve().parent.name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    free, n = name, 2
+    while free.casefold() in taken:
+        free, n = f"{name}_{n}", n + 1
+    taken.add(free.casefold())
+    return free
+
+
+def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str] | None) -> None:
+    from contourdesk.app.dicom_write import write_rtstruct
+    from contourdesk.app.nifti_write import write_masks
+
+    is_dicom = case.source.header is not None
+    wanted = list(formats or (("rtstruct", "nifti") if is_dicom else ("nifti",)))
+    if "rtstruct" in wanted and not is_dicom:
+        note(f"{folder.name}: an RTSTRUCT needs DICOM images to refer to; NIfTI masks are written instead.")
+        wanted = ["nifti"]
+    folder.mkdir(parents=True, exist_ok=True)
+    found = [s for s in structures if not s.mask.is_empty]
+    missing = [s.name for s in structures if s.mask.is_empty]
+    if missing:
+        note(f"{folder.name}: not found: {', '.join(missing)}.")
+    if "rtstruct" in wanted and found:
+        write_rtstruct(case, found, folder / RTSTRUCT_NAME, reviewer="", label="Contourdesk model")
+    if "nifti" in wanted:
+        write_masks(structures, case.volume.grid, folder)
+    say(f"{folder}: {', '.join(wanted)}, {len(found)} structures")
