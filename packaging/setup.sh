@@ -89,5 +89,5 @@ echo "Installing Contourdesk and what it needs into .venv. The first time this t
 if [[ "$(uname)" == Linux ]] && ! command -v nvidia-smi >/dev/null && ! .venv/bin/python -c 'import torch' 2>/dev/null; then
     echo "PyTorch's usual build for Linux brings CUDA, several GB. docs/install.md says how to get the smaller CPU build."
 fi
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c packaging/constraints.txt -e ".$extras"
+.venv/bin/python -m pip install -qq --disable-pip-version-check -c packaging/constraints.txt -e ".$extras"
 echo "$state" >".venv/.setup-$what"
