@@ -149,19 +149,19 @@ def interpolate(mask: Mask, grid: Grid, slice_axis: int = 0) -> Mask:
 
 def _between(a: NDArray[np.bool_], b: NDArray[np.bool_], t: float, spacing: list[float]) -> NDArray[np.bool_]:
     move = np.mean(np.nonzero(b), axis=1) - np.mean(np.nonzero(a), axis=1)
+    # Distances must be known beyond the plane's box too, as far as they are moved.
+    pad = int(np.ceil(np.abs(move).max())) + 1
     parts = [
-        ndimage.shift(_signed_distance(m, spacing), d, order=1, mode="nearest")
+        ndimage.shift(_signed_distance(np.pad(m, pad), spacing), d, order=1, mode="nearest")
         for m, d in ((a, t * move), (b, (t - 1) * move))
     ]
-    return np.asarray((1 - t) * parts[0] + t * parts[1] > 0)
+    return np.asarray((1 - t) * parts[0] + t * parts[1] > 0)[pad:-pad, pad:-pad]
 
 
 def _signed_distance(bits: NDArray[np.bool_], spacing: list[float]) -> NDArray[np.float64]:
     """Distance in mm to the nearest voxel centre of the other side, positive inside."""
-    padded = np.pad(bits, 1)
     edt = ndimage.distance_transform_edt
-    both = edt(padded, sampling=spacing) - edt(~padded, sampling=spacing)
-    return np.asarray(both[1:-1, 1:-1])
+    return np.asarray(edt(bits, sampling=spacing) - edt(~bits, sampling=spacing))
 
 
 def _around(mask: Mask, grid: Grid, mm: float) -> Box:

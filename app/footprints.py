@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from contourdesk.app.contours_raster import fill_polygons
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.history import Index
@@ -100,7 +101,7 @@ def _thin_line(out: Bits, low: NDArray[np.int_], start: NDArray[np.float64], end
 
 
 def polygon(grid: Grid, points: ArrayLike, slice_axis: int, slice_index: int) -> Patch:
-    """Inside of a closed outline on one plane, by the even-odd rule at voxel centres.
+    """Inside of a closed outline on one plane: even-odd rule at voxel centres, as for imported contours.
 
     Parameters
     ----------
@@ -116,24 +117,10 @@ def polygon(grid: Grid, points: ArrayLike, slice_axis: int, slice_index: int) ->
     high = np.minimum(np.ceil(outline.max(axis=0)).astype(int) + 1, shape)
     if (high <= low).any():
         return (0, 0, 0), np.zeros((0, 0, 0), bool)
-    inside = _even_odd(outline - low, (int(high[0] - low[0]), int(high[1] - low[1])))
+    inside = fill_polygons([outline - low], (int(high[0] - low[0]), int(high[1] - low[1])))
     offset = [int(n) for n in low]
     offset.insert(slice_axis, slice_index)
     return (offset[0], offset[1], offset[2]), np.expand_dims(inside, slice_axis)
-
-
-def _even_odd(outline: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(rows, columns) bool: pixel centres inside the (n, 2) row, column outline."""
-    toggles = np.zeros((shape[0], shape[1] + 1), np.int64)
-    for (r0, c0), (r1, c1) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
-        if r0 == r1:
-            continue
-        # Half open in the row, so that a corner on a pixel row is crossed once.
-        rows = np.arange(max(0, int(np.ceil(min(r0, r1)))), min(shape[0], int(np.ceil(max(r0, r1)))))
-        crossing = c0 + (rows - r0) * (c1 - c0) / (r1 - r0)
-        first = np.clip(np.ceil(crossing), 0, shape[1]).astype(int)  # the first centre at or right of the edge
-        toggles[rows, first] += 1
-    return np.cumsum(toggles, axis=1)[:, :-1] % 2 == 1
 
 
 def enclosed(mask: Mask, grid: Grid, seed: Index, slice_axis: int) -> Patch:
