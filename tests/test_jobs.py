@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.widgets.jobs import JobRunner
 
@@ -72,7 +73,9 @@ def test_success(qtbot, runner):
     assert cleaned and cleaned[0] != threading.get_ident()
 
 
-@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), ValueError("x"), MemoryError(), OSError(28, "full")])
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA out of memory"), ValueError("x"), MemoryError(), OSError(28, "full")]
+)
 def test_failure_of_any_kind_is_reported_once(qtbot, runner, error):
     ends = Ends(runner)
     runner.start(breaks(error))

@@ -10,11 +10,12 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from contourdesk.app.settings import data_dir
-from contourdesk.widgets.error_dialog import make_error_dialog
-from contourdesk.widgets.theme import apply_theme
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QWidget
+
+from contourdesk.app.settings import data_dir
+from contourdesk.widgets.error_dialog import ErrorDialog
+from contourdesk.widgets.theme import apply_theme
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,7 @@ class Watch(QObject):
         sys.excepthook = self.on_exception
         threading.excepthook = lambda args: self.on_exception(args.exc_type, args.exc_value, args.exc_traceback)
 
-    def on_exception(
-        self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def on_exception(self, kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
         """Python's hook; may come from any thread."""
         if issubclass(kind, KeyboardInterrupt):
             QApplication.quit()
@@ -68,7 +67,7 @@ class Watch(QObject):
             save()
         if self._shown is not None:
             return  # one dialog is enough; the log has the rest
-        dialog = make_error_dialog(self._window, error)
+        dialog = ErrorDialog(self._window, error)
         self._shown = dialog
         dialog.finished.connect(self._forget)
         dialog.open()

@@ -7,13 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer, Signal
+
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, run
 from contourdesk.app.journal import Journal
 from contourdesk.app.project import open_review, save
 from contourdesk.app.review import Record, ReviewSession
 from contourdesk.widgets.jobs import JobRunner
-from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer, Signal
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contourdesk.app.dicom_read import SeriesInfo
-from contourdesk.widgets.theme import em, named, set_role
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -18,6 +16,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from contourdesk.app.dicom_read import SeriesInfo
+from contourdesk.widgets.theme import em, named, set_role
 
 HEADERS = ("Patient", "Date", "Description", "Kind", "Slices", "Spacing", "Structures", "Remarks")
 

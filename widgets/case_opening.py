@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtWidgets import QMessageBox, QWidget
+
 from contourdesk.app.case import Case
 from contourdesk.app.dicom_read import SeriesInfo, read_series
 from contourdesk.app.errors import UserError
@@ -29,8 +32,6 @@ from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_browser import SeriesDialog
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.review_panel import when
-from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QMessageBox, QWidget
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ class CaseOpening(QObject):
             usable = [s for s in usable if s.uid == self._review.series_uid]
             if not usable:
                 self.failed.emit(
-                    UserError("The images of this review are not there any more.", f"Look in {self._review.image_path}.")
+                    UserError(
+                        "The images of this review are not there any more.", f"Look in {self._review.image_path}."
+                    )
                 )
                 return
         if len(usable) == 1:
@@ -208,9 +211,7 @@ class CaseOpening(QObject):
         else:
             self._page.start(leaving, "Saving the open review", make_folder, harmless=False)
 
-    def _finish(
-        self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]
-    ) -> None:
+    def _finish(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self.opened.emit(session, folder, journal, (*session.case.source.notes, *notes))
 
     def _without_journal(

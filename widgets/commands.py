@@ -72,11 +72,11 @@ def _edit(w: MainWindow) -> list[Action]:
         Action("structure_rename", "Edit", "Rename", ("F2",), w.table.rename, active, "rename"),
         Action("structure_colour", "Edit", "Colour…", (), w.table.recolour, active, "colour"),
         Action("structure_delete", "Edit", "Delete the structure", (), w.table.delete, active, "delete"),
-        Action("tool_navigate", "Edit", "Navigate", ("V",), tool("navigate"), case),
+        Action("tool_navigate", "Edit", "Navigate", ("N",), tool("navigate"), case),
         Action("tool_paint", "Edit", "Paint", ("B",), tool("paint"), case),
         Action("tool_erase", "Edit", "Erase", ("E",), tool("erase"), case),
-        Action("tool_polygon", "Edit", "Polygon", ("P",), tool("polygon"), case),
-        Action("tool_fill", "Edit", "Fill", ("G",), tool("fill"), case),
+        Action("tool_polygon", "Edit", "Polygon", ("G",), tool("polygon"), case),
+        Action("tool_fill", "Edit", "Fill", ("F",), tool("fill"), case),
         Action("brush_smaller", "Edit", "Smaller brush", ("[",), lambda: w.view.step_brush(-1), case),
         Action("brush_larger", "Edit", "Larger brush", ("]",), lambda: w.view.step_brush(1), case),
         Action("brush_3d", "Edit", "Brush in 2D or 3D", ("D",), lambda: w.view.set_brush_3d(not w.view.brush_3d), case),
@@ -94,7 +94,7 @@ def _view(w: MainWindow) -> list[Action]:
         Action("masks_mode", "View", "Outline, fill or both", ("O",), w.display.next_mode, case),
         Action("masks_toggle", "View", "Show or hide the structure", ("H",), w.table.toggle_visible, active),
         Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
-        Action("go_centre", "View", "Centre on the structure", ("C",), w.centre, active),
+        Action("go_centre", "View", "Centre on the structure", ("C",), w.desk.centre, active),
         Action("go_fit", "View", "Fit the image", ("0",), w.view.reset_view, case),
         Action("go_maximise", "View", "One plane or all three", ("M",), w.view.toggle_maximised, case),
         Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
@@ -116,14 +116,16 @@ def _review(w: MainWindow) -> list[Action]:
         Action("decide_accept", "Review", "Accept", ("A",), lambda: w.decide("accepted"), active, "accepted"),
         Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
         Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
-        Action("list_next_open", "Review", "Next undecided structure", ("N",), w.next_open, case),
-        Action("list_next", "Review", "Next structure", ("Ctrl+Down",), lambda: w.step_structure(1), case),
-        Action("list_previous", "Review", "Previous structure", ("Ctrl+Up",), lambda: w.step_structure(-1), case),
+        Action("list_next_open", "Review", "Next undecided structure", ("J",), w.desk.next_open, case),
+        Action("list_next", "Review", "Next structure", ("Ctrl+Down",), lambda: w.desk.step_structure(1), case),
+        Action("list_previous", "Review", "Previous structure", ("Ctrl+Up",), lambda: w.desk.step_structure(-1), case),
     ]  # fmt: skip
 
 
 def _help(w: MainWindow) -> list[Action]:
-    return [Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), w.show_shortcuts, icon="help", toolbar=True)]
+    return [
+        Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), w.show_shortcuts, icon="help", toolbar=True)
+    ]
 
 
 def _toggle(w: MainWindow, first: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contourdesk.widgets.theme import em, named, set_role
-from contourdesk.widgets.window_presets import WindowPreset
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlider, QWidget
+
+from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.window_presets import WindowPreset
 
 MODES = (("Outline", "outline"), ("Fill", "fill"), ("Outline and fill", "both"))
 

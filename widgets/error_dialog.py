@@ -6,10 +6,11 @@ import logging
 import traceback
 from pathlib import Path
 
-from contourdesk.app.errors import UserError
-from contourdesk.widgets.theme import em
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMessageBox, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+
+from contourdesk.app.errors import UserError
+from contourdesk.widgets.theme import em, named, set_role
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +37,59 @@ def log_file() -> Path | None:
     return None
 
 
-def make_error_dialog(parent: QWidget | None, error: BaseException, title: str = "") -> QMessageBox:
-    """The dialog for an error, not shown yet. A bug's traceback is behind "Show Details"."""
-    fact, advice = describe(error)
-    expected = isinstance(error, UserError | OSError | MemoryError)
-    box = QMessageBox(parent)
-    box.setObjectName("error_dialog")
-    box.setWindowTitle(title or "Contourdesk")
-    box.setIcon(QMessageBox.Icon.Warning if expected else QMessageBox.Icon.Critical)
-    box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(fact)
-    box.setInformativeText(advice)
-    box.setStyleSheet(f"QLabel#qt_msgbox_label {{ font-weight: bold; min-width: {em(box, 22)}px; }}")
-    box.setStandardButtons(QMessageBox.StandardButton.Ok)
-    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    if not expected:
+class ErrorDialog(QDialog):
+    """Fact in bold, advice below; for a bug the traceback behind a button, and the path of the log."""
+
+    def __init__(self, parent: QWidget | None, error: BaseException, title: str = "") -> None:
+        super().__init__(parent)
+        self.setObjectName("error_dialog")
+        self.setWindowTitle(title or "Contourdesk")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        fact, advice = describe(error)
+        expected = isinstance(error, UserError | OSError | MemoryError)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*[em(self, 1.2)] * 4)
+        layout.setSpacing(em(self, 0.5))
+        for name, text, role in (("error_fact", fact, "strong"), ("error_advice", advice, "")):
+            label = QLabel(text)
+            named(label, name)
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            label.setVisible(bool(text))
+            set_role(label, role)
+            layout.addWidget(label)
+        self.details = QPlainTextEdit("".join(traceback.format_exception(error)))
+        named(self.details, "error_details", "Details of the error")
+        self.details.setReadOnly(True)
+        self.details.setMinimumHeight(em(self, 12))
+        self.details.hide()
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok)
+        named(buttons, "error_buttons")
+        buttons.accepted.connect(self.accept)
         where = log_file()
-        if where is not None:
-            box.setInformativeText(f"{advice}\n\nLog file: {where}")
-        box.setDetailedText("".join(traceback.format_exception(error)))
-    return box
+        if not expected:
+            more = buttons.addButton("Details", QDialogButtonBox.ButtonRole.ActionRole)
+            named(more, "error_show_details", "Show or hide the details")
+            more.clicked.connect(self._toggle_details)
+        if not expected and where is not None:
+            path = QLabel(f"Log file: {where}")
+            named(path, "error_log")
+            path.setWordWrap(True)
+            path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+            set_role(path, "muted")
+            layout.addWidget(path)
+        layout.addWidget(self.details, 1)
+        layout.addSpacing(em(self, 0.5))
+        layout.addWidget(buttons)
+        self.setMinimumWidth(em(self, 28))
+        self.setAccessibleName(f"{fact} {advice}")
+
+    def _toggle_details(self) -> None:
+        self.details.setVisible(self.details.isHidden())
+        self.adjustSize()
 
 
 def show_error(parent: QWidget | None, error: BaseException, title: str = "") -> None:
     """Show the dialog and return at once; the program goes on behind it."""
-    make_error_dialog(parent, error, title).open()
+    ErrorDialog(parent, error, title).open()

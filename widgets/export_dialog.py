@@ -7,13 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contourdesk.app.case import Case
-from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.review import ReviewSession
-from contourdesk.app.structures import Structure
-from contourdesk.widgets.error_dialog import show_error
-from contourdesk.widgets.jobs import JobRunner
-from contourdesk.widgets.theme import em, named, set_role
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
@@ -29,6 +22,14 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from contourdesk.app.case import Case
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.review import ReviewSession
+from contourdesk.app.structures import Structure
+from contourdesk.widgets.error_dialog import show_error
+from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.theme import em, named, set_role
 
 FORMATS = (
     ("rtstruct", "RTSTRUCT", "DICOM structure set for the clinic's systems"),
@@ -159,7 +160,7 @@ class ExportDialog(QDialog):
         self.accepted_only.toggled.connect(self._check)
         self.folder.textChanged.connect(self._check)
         self.button.clicked.connect(self._start)
-        self.close_button.clicked.connect(self.close)
+        self.close_button.clicked.connect(self.reject)
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_written)
         self.runner.failed.connect(self._on_failed)
@@ -168,9 +169,7 @@ class ExportDialog(QDialog):
     def _chosen(self) -> list[Structure]:
         every = self.everything.isChecked()
         return [
-            s
-            for s in self._session.structures
-            if not s.mask.is_empty and (every or s.decision.state == "accepted")
+            s for s in self._session.structures if not s.mask.is_empty and (every or s.decision.state == "accepted")
         ]
 
     def _check(self) -> None:
@@ -181,7 +180,11 @@ class ExportDialog(QDialog):
         chosen, warnings = self._chosen(), []
         reason = ""
         if not chosen:
-            reason = "Nothing is accepted yet. Accept structures first, or export all." if items else "There is nothing to export."
+            reason = (
+                "Nothing is accepted yet. Accept structures first, or export all."
+                if items
+                else "There is nothing to export."
+            )
             if self.everything.isChecked() and items:
                 reason = "Every structure is empty."
         elif not any(box.isChecked() for box in self.formats.values()):
@@ -239,7 +242,7 @@ class ExportDialog(QDialog):
         self.adjustSize()
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop a running export instead of closing."""
+        """Stop a running export first; it says what was written, and can then be closed."""
         if self.runner.running:
             self.runner.cancel()
             event.ignore()
@@ -247,8 +250,11 @@ class ExportDialog(QDialog):
             super().closeEvent(event)
 
     def reject(self) -> None:
-        """Escape does what Close does."""
-        self.close()
+        """Escape and Close stop a running export first, too."""
+        if self.runner.running:
+            self.runner.cancel()
+        else:
+            super().reject()
 
 
 def _heading(text: str) -> QLabel:

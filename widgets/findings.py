@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.review import ReviewSession
-from contourdesk.app.structures import StructureSet
-from contourdesk.widgets.jobs import JobRunner
-from contourdesk.widgets.review_panel import FindingRow
 from qtpy.QtCore import QObject, QTimer, Signal
+
+from contourdesk.app.checks import Finding, check
+from contourdesk.app.review import ReviewSession
+from contourdesk.widgets.jobs import JobRunner
 
 _QUIET_MS = 1200
 
 
-def run_checks(structures: StructureSet) -> Job[list[FindingRow]]:
-    """Job: check all structures; findings in the order of the list."""
-    from contourdesk.app.checks import check
-
-    yield Progress(0, 1, "Checking")
-    return [FindingRow(f.text, f.structure_id, f.point_lps) for f in check(structures)]
-
-
 class Findings(QObject):
-    """`found` carries a list of `FindingRow` for the session as it is; checks never disturb the reviewer."""
+    """`found` carries the list of `Finding` for the session as it is; checks never disturb the reviewer."""
 
     found = Signal(object)
 
@@ -56,8 +47,8 @@ class Findings(QObject):
             self._timer.start()
             return
         self._checked = self._session.revision
-        self.runner.start(run_checks(self._session.structures), harmless=True)
+        self.runner.start(check(self._session.structures, self._session.case.volume), harmless=True)
 
-    def _on_found(self, rows: list[FindingRow]) -> None:
+    def _on_found(self, found: list[Finding]) -> None:
         if self._session is not None and self._session.revision == self._checked:
-            self.found.emit(rows)
+            self.found.emit(found)

@@ -6,6 +6,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QStackedWidget, QWidget
+
+from contourdesk.app.case import Case
 from contourdesk.app.errors import UserError
 from contourdesk.app.journal import Journal
 from contourdesk.app.project import ReviewInfo, find_reviews, needs_recovery, review_root
@@ -15,24 +20,15 @@ from contourdesk.widgets.actions import Action, make_actions, shortcuts_dialog
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_opening import CaseOpening
 from contourdesk.widgets.commands import MOUSE, commands
-from contourdesk.widgets.display_bar import DisplayBar
-from contourdesk.widgets.edit_tools import EditTools
+from contourdesk.widgets.desk import Desk
 from contourdesk.widgets.error_dialog import describe, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
-from contourdesk.widgets.findings import Findings
 from contourdesk.widgets.loading import LoadingPage
-from contourdesk.widgets.ortho_view import OrthoView
-from contourdesk.widgets.predict_panel import PredictPanel, find_models
-from contourdesk.widgets.review_panel import FindingRow, ReviewPanel, when
+from contourdesk.widgets.review_panel import when
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_page import Entry, StartPage
-from contourdesk.widgets.structure_table import StructureTable
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
-from contourdesk.widgets.window_parts import Banner, ElidedLabel, add_dock, fill_menus, make_toolbar
-from contourdesk.widgets.window_presets import presets_for
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QStackedWidget, QVBoxLayout, QWidget
+from contourdesk.widgets.window_parts import ElidedLabel, add_dock, fill_menus, make_toolbar
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +50,9 @@ class MainWindow(QMainWindow):
         self.settings, note = load_settings()
         self.session: ReviewSession | None = None
         self._reviews: dict[Path, ReviewInfo] = {}
-        self._make_panels()
+        desk = self.desk = Desk(self.settings, self)
+        self.view, self.tools, self.table, self.banner = desk.view, desk.tools, desk.table, desk.banner
+        self.predict, self.review, self.display = desk.predict, desk.review, desk.display
         self._make_pages()
         self._make_docks()
         self.actions_list: list[Action] = commands(self)
@@ -73,28 +71,8 @@ class MainWindow(QMainWindow):
 
     # -- building -------------------------------------------------------------------------------------------------
 
-    def _make_panels(self) -> None:
-        settings = self.settings
-        self.view = OrthoView()
-        self.tools = EditTools(self.view)
-        self.table = StructureTable()
-        self.predict = PredictPanel(find_models(RESOURCES / "models"), settings.device)
-        if settings.default_model:
-            self.predict.choose_model(Path(settings.default_model))
-        self.review = ReviewPanel()
-        self.display = DisplayBar(settings.display_mode, settings.opacity)
-        self.view.set_display(settings.display_mode)
-        self.view.set_opacity(settings.opacity)
-
     def _make_pages(self) -> None:
-        self.start_page, self.loading, self.banner = StartPage(), LoadingPage(), Banner()
-        self.review_page = QWidget()
-        self.review_page.setObjectName("review_page")
-        column = QVBoxLayout(self.review_page)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(em(self, 0.2))
-        column.addWidget(self.banner)
-        column.addWidget(self.view, 1)
+        self.start_page, self.loading, self.review_page = StartPage(), LoadingPage(), self.desk.page
         self.pages = QStackedWidget()
         self.pages.setObjectName("pages")
         for page in (self.start_page, self.loading, self.review_page):
@@ -109,11 +87,16 @@ class MainWindow(QMainWindow):
             add_dock(self, "Edit", "dock_edit", self.tools, _Right),
             add_dock(self, "Review", "dock_review", self.review, _Right),
         ]
+        self._docks_sized = False
+
+    def _size_docks(self) -> None:
+        """Narrow docks, the lists as high as can be; once, when they are first seen."""
+        self._docks_sized = True
         structures, segment, edit, review = self.docks
         width = em(self, 17)
         self.resizeDocks([structures, edit], [width, width], Qt.Orientation.Horizontal)
-        self.resizeDocks([structures, segment], [1000, 1], Qt.Orientation.Vertical)
-        self.resizeDocks([edit, review], [1, 1000], Qt.Orientation.Vertical)
+        self.resizeDocks([structures, segment], [5000, 1], Qt.Orientation.Vertical)
+        self.resizeDocks([edit, review], [1, 5000], Qt.Orientation.Vertical)
 
     def _make_status_bar(self) -> None:
         self.cursor_text, self.saved_text = QLabel(), QLabel()
@@ -123,34 +106,21 @@ class MainWindow(QMainWindow):
         self.statusBar().addPermanentWidget(self.saved_text)
 
     def _connect_panels(self) -> None:
-        view, table, review = self.view, self.table, self.review
-        view.cursor_moved.connect(self.cursor_text.setText)
-        view.error.connect(lambda text: self.statusBar().showMessage(text, 8000))
-        view.active_changed.connect(self._on_view_active)
-        view.window_changed.connect(self.display.show_window)
-        table.active_changed.connect(self._on_active)
-        table.visibility_changed.connect(view.set_visible)
-        table.failed.connect(self.show_failure)
-        review.reviewer_changed.connect(lambda name: self._set_settings(replace(self.settings, reviewer=name)))
-        review.finding_chosen.connect(self._on_finding)
-        self.predict.finished.connect(lambda text: self.statusBar().showMessage(text, 10_000))
-        self.predict.failed.connect(self.show_failure)
+        desk = self.desk
+        self.view.cursor_moved.connect(self.cursor_text.setText)
+        desk.changed.connect(self._on_change)
+        desk.active_changed.connect(self.refresh_actions)
+        desk.said.connect(lambda text: self.statusBar().showMessage(text, 10_000))
+        desk.failed.connect(self.show_failure)
         self.predict.busy.connect(lambda _: self.refresh_actions())
-        self.predict.model_chosen.connect(
-            lambda folder: self._set_settings(replace(self.settings, default_model=str(folder)))
-        )
-        display = self.display
-        display.window_chosen.connect(view.set_window)
-        display.preset_chosen.connect(lambda name: self._set_settings(replace(self.settings, window_preset=name)))
-        display.mode_chosen.connect(view.set_display)
-        display.opacity_chosen.connect(view.set_opacity)
+        self.review.reviewer_changed.connect(lambda name: self._change_settings(reviewer=name))
+        self.predict.model_chosen.connect(lambda folder: self._change_settings(default_model=str(folder)))
+        self.display.preset_chosen.connect(lambda name: self._change_settings(window_preset=name))
 
     def _connect_services(self) -> None:
         self.autosave = Autosave(self)
         self.autosave.state_changed.connect(self._on_saved_state)
         self.autosave.failed.connect(self.show_failure)
-        self.findings = Findings(self)
-        self.findings.found.connect(self.review.set_findings)
         self.opening = CaseOpening(self.loading, self.autosave, self)
         self.opening.opened.connect(self._on_opened)
         self.opening.failed.connect(self._on_opening_failed)
@@ -195,9 +165,7 @@ class MainWindow(QMainWindow):
 
     def open_review(self, folder: Path) -> None:
         """Go on with the review in `folder`."""
-        info = self._reviews.get(folder) or next(
-            (r for r in find_reviews(folder.parent) if r.folder == folder), None
-        )
+        info = self._reviews.get(folder) or next((r for r in find_reviews(folder.parent) if r.folder == folder), None)
         if info is None:
             self.show_failure(UserError("This review can't be read any more.", "Open the images instead."))
             return
@@ -209,9 +177,7 @@ class MainWindow(QMainWindow):
         self._show_page(self.loading)
         self.opening.start(Path(path), self.settings, review)
 
-    def _on_opened(
-        self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]
-    ) -> None:
+    def _on_opened(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self._set_session(session)
         self.autosave.begin(session, folder, journal)
         path = session.case.source.path
@@ -254,28 +220,16 @@ class MainWindow(QMainWindow):
         self.show_start()
 
     def _set_session(self, session: ReviewSession | None) -> None:
-        if self.session is not None:
-            self.session.changed.disconnect(self._on_change, missing_ok=True)
         self.session = session
-        if session is not None and not session.reviewer:
-            session.reviewer = self.settings.reviewer
-        self.view.set_session(session)
-        self.table.set_session(session)
-        self.predict.set_session(session)
-        self.review.set_session(session)
-        self.findings.set_session(session)
-        self._on_active(self.table.active)
+        self.desk.set_session(session, self.settings.window_preset)
+        title = "" if session is None else patient_title(session.case)
+        self.setWindowTitle(title)
         if session is None:
             self.patient.set_full_text("")
-            self.setWindowTitle("")
             return
-        session.changed.connect(self._on_change)
-        self.display.set_presets(presets_for(session.case.volume), self.settings.window_preset)
-        source = session.case.source
-        title = session.case.patient.name.replace("^", " ").strip() or source.path.name
-        parts = [session.case.patient.id, source.modality, source.date, source.description]
+        patient, source = session.case.patient, session.case.source
+        parts = [patient.id, source.modality, _date(source.date), source.description]
         self.patient.set_full_text(" · ".join([title, *(p for p in parts if p and p != title)]))
-        self.setWindowTitle(title)
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
@@ -283,7 +237,7 @@ class MainWindow(QMainWindow):
         """Show the start page with fresh lists."""
         infos = find_reviews(review_root(self.settings))[:5]
         self._reviews = {info.folder: info for info in infos}
-        reviews = [Entry(i.folder, i.title, _review_line(i), _unsaved(i.folder)) for i in infos]
+        reviews = [Entry(i.folder, i.title.replace("^", " "), _review_line(i), _unsaved(i.folder)) for i in infos]
         known = {info.image_path for info in infos}
         recent = [Path(p) for p in self.settings.recent if Path(p) not in known]
         self.start_page.set_entries(reviews, [Entry(p, p.name or str(p), str(p.parent)) for p in recent[:5]])
@@ -297,6 +251,8 @@ class MainWindow(QMainWindow):
         for dock in self.docks:
             dock.setVisible(reviewing)
         self.toolbar.setVisible(reviewing)
+        if reviewing and not self._docks_sized:
+            QTimer.singleShot(0, self, self._size_docks)
         self.refresh_actions()
 
     @property
@@ -307,28 +263,10 @@ class MainWindow(QMainWindow):
     # -- following the session ------------------------------------------------------------------------------------
 
     def _on_change(self, change: Change) -> None:
-        self.findings.note_change()
         if change.what == "decided":
             self.autosave.save_now()
         self.autosave.note_change()
         self.refresh_actions()
-
-    def _on_active(self, structure_id: str | None) -> None:
-        self.view.set_active(structure_id)
-        self.review.set_active(structure_id)
-        self.refresh_actions()
-
-    def _on_view_active(self, structure_id: str | None) -> None:
-        if structure_id is not None and structure_id != self.table.active:
-            self.table.set_active(structure_id)
-
-    def _on_finding(self, row: FindingRow) -> None:
-        if row.structure_id is not None:
-            self.table.set_active(row.structure_id)
-        if row.point_lps is not None:
-            self.view.go_to(row.point_lps)
-        elif row.structure_id is not None:
-            self.view.centre_on(row.structure_id)
 
     def _on_saved_state(self, text: str, good: bool) -> None:
         self.saved_text.setText(text)
@@ -341,7 +279,10 @@ class MainWindow(QMainWindow):
         for action in self.actions_list:
             self.made[action.id].setEnabled(action.enabled())
         session = self.session
-        for name, text in (("undo", session.undo_text if session else ""), ("redo", session.redo_text if session else "")):
+        for name, text in (
+            ("undo", session.undo_text if session else ""),
+            ("redo", session.redo_text if session else ""),
+        ):
             word = name.capitalize()
             self.made[f"edit_{name}"].setText(f"{word}: {text}" if text else word)
 
@@ -364,29 +305,6 @@ class MainWindow(QMainWindow):
     def decide(self, state: str) -> None:
         """Decide on the active structure."""
         self.review.decide(state)
-
-    def next_open(self) -> None:
-        """Go to the next structure without a decision, round the end of the list."""
-        items = () if self.session is None else self.session.structures.items
-        at = next((i for i, s in enumerate(items) if s.id == self.table.active), -1)
-        for s in (*items[at + 1 :], *items[: at + 1]):
-            if s.decision.state == "unreviewed" and s.id != self.table.active:
-                self.table.set_active(s.id)
-                self.view.centre_on(s.id)
-                return
-        self.statusBar().showMessage("Every other structure is decided.", 5000)
-
-    def step_structure(self, steps: int) -> None:
-        """Make the next or previous structure of the list the active one."""
-        items = () if self.session is None else self.session.structures.items
-        at = next((i for i, s in enumerate(items) if s.id == self.table.active), None)
-        if items:
-            self.table.set_active(items[0 if at is None else (at + steps) % len(items)].id)
-
-    def centre(self) -> None:
-        """Show the middle of the active structure."""
-        if self.table.active is not None:
-            self.view.centre_on(self.table.active)
 
     def ask_export(self) -> None:
         """Open the export dialog."""
@@ -422,6 +340,9 @@ class MainWindow(QMainWindow):
         except UserError as error:
             self.statusBar().showMessage(str(error), 10_000)
 
+    def _change_settings(self, **values: object) -> None:
+        self._set_settings(replace(self.settings, **values))  # type: ignore[arg-type]
+
     def show_failure(self, error: BaseException) -> None:
         """Show an error and go on."""
         show_error(self, error)
@@ -430,18 +351,16 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop what runs, save, and go; a failing save asks first."""
-        for runner in (self.predict.runner, self.loading.runner, self.findings.runner):
-            runner.cancel()
-            runner.wait(5)
+        self.loading.runner.cancel()
+        self.desk.stop(5)
+        self.loading.runner.wait(5)
         try:
             self.autosave.finish()
         except (UserError, OSError) as error:
             if not self._close_unsaved(error):
                 event.ignore()
                 return
-        self._set_settings(
-            replace(self.settings, display_mode=self.view.display, opacity=self.view.opacity)
-        )
+        self._change_settings(display_mode=self.view.display, opacity=self.view.opacity)
         self.autosave.end()
         self._set_session(None)
         self.view.close_views()
@@ -449,7 +368,9 @@ class MainWindow(QMainWindow):
 
     def _close_unsaved(self, error: BaseException) -> bool:
         fact, advice = describe(error)
-        box = QMessageBox(QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=self)
+        box = QMessageBox(
+            QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=self
+        )
         box.setObjectName("close_unsaved_dialog")
         box.setInformativeText(advice)
         keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
@@ -457,6 +378,15 @@ class MainWindow(QMainWindow):
         box.setDefaultButton(keep)
         box.exec()
         return box.clickedButton() is lose
+
+
+def patient_title(case: Case) -> str:
+    """The patient's name, else the name of the file or folder."""
+    return case.patient.name.replace("^", " ").strip() or case.source.path.name
+
+
+def _date(text: str) -> str:
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
 
 
 def _review_line(info: ReviewInfo) -> str:

@@ -6,13 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from contourdesk.app.errors import UserError
-from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.review import ReviewSession
-from contourdesk.app.structures import Structure
-from contourdesk.app.volume import Volume
-from contourdesk.widgets.jobs import JobRunner
-from contourdesk.widgets.theme import em, icon, named, set_role
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -25,6 +18,14 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.review import ReviewSession
+from contourdesk.app.structures import Structure
+from contourdesk.app.volume import Volume
+from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.theme import em, icon, named, set_role
 
 DEVICES = (("Automatic", "auto"), ("Graphics card (CUDA)", "cuda"), ("Processor", "cpu"))
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from contourdesk.app.checks import Finding
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.structure_table import state_text
 from contourdesk.widgets.theme import em, named, set_role
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
-
-@dataclass(frozen=True)
-class FindingRow:
-    """A finding as it is listed: text, the structure it is about, and where (LPS mm) or None."""
-
-    text: str
-    structure_id: str | None
-    point_lps: tuple[float, float, float] | None = None
+_COLOURS = {"error": "#e79b97", "warning": "#e3b45c", "info": "#a8b1bd"}
 
 
 def when(time: str) -> str:
@@ -34,7 +38,7 @@ def when(time: str) -> str:
 class ReviewPanel(QWidget):
     """Accept, reject, reopen with a comment; reviewer's name; progress; findings.
 
-    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `FindingRow`.
+    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `Finding`.
     """
 
     decided = Signal()
@@ -119,7 +123,7 @@ class ReviewPanel(QWidget):
         if self._session is not None:
             self._session.changed.disconnect(self._on_change, missing_ok=True)
         self._session, self._active = session, None
-        self.set_findings(())
+        self.set_findings(None)
         if session is not None:
             session.changed.connect(self._on_change)
             with QSignalBlocker(self.reviewer):
@@ -131,16 +135,18 @@ class ReviewPanel(QWidget):
         self._active = structure_id
         self._show()
 
-    def set_findings(self, rows: Sequence[FindingRow]) -> None:
-        """List what the checks found."""
+    def set_findings(self, found: Sequence[Finding] | None) -> None:
+        """List what the checks found; None when they have not run yet."""
         self.findings.clear()
-        for row in rows:
-            item = QListWidgetItem(row.text)
-            item.setData(Qt.ItemDataRole.UserRole, row)
-            item.setToolTip("Click to go there" if row.point_lps or row.structure_id else "")
+        for finding in found or ():
+            item = QListWidgetItem(finding.text)
+            item.setData(Qt.ItemDataRole.UserRole, finding)
+            item.setForeground(QColor(_COLOURS.get(finding.severity, "#a8b1bd")))
+            item.setToolTip("Click to go there")
             self.findings.addItem(item)
-        n = len(rows)
-        self._checks.setText(f"Checks: {n} finding{'s' if n != 1 else ''}" if n else "Checks: nothing found")
+        n = 0 if found is None else len(found)
+        text = f"Checks: {n} finding{'s' if n != 1 else ''}, click to go there" if n else "Checks: nothing found"
+        self._checks.setText("Checks" if found is None else text)
 
     def decide(self, state: str) -> None:
         """Decide on the active structure, with the comment that stands in the field."""

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from contourdesk.app.settings import Settings
-from contourdesk.widgets.predict_panel import DEVICES
-from contourdesk.widgets.theme import em, named, set_role
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -21,6 +18,10 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from contourdesk.app.settings import Settings
+from contourdesk.widgets.predict_panel import DEVICES
+from contourdesk.widgets.theme import em, named, set_role
 
 
 class SettingsDialog(QDialog):

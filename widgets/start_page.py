@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class StartPage(QWidget):
             (
                 ("start_open_folder", "Open a folder", "A patient's DICOM images", "open-folder", self.open_folder),
                 ("start_open_file", "Open a file", "NIfTI or NRRD", "open-file", self.open_file),
-                ("start_sample", "Sample case", "A head and neck CT of nobody", "sample", self.open_sample),
+                ("start_sample", "Sample case", "Head and neck CT", "sample", self.open_sample),
             )
         ):
             grid.addWidget(_card(self, name, title, detail, picture, signal.emit), 0, column)
@@ -107,12 +108,12 @@ class StartPage(QWidget):
         self._recent_box.setVisible(bool(recent))
         self._nothing.setVisible(not reviews and not recent)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take a folder or file from the file manager."""
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
 
-    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
+    def dropEvent(self, event: QDropEvent) -> None:
         """Open what was dropped."""
         urls = event.mimeData().urls()
         if urls and urls[0].isLocalFile():

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from contourdesk.app.errors import UserError
-from contourdesk.app.review import Change, ReviewSession
-from contourdesk.app.structures import Mask, Structure
-from contourdesk.widgets.theme import em, icon, icon_size, named, set_role, swatch
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QColor, QKeySequence, QShortcut
 from qtpy.QtWidgets import (
@@ -22,6 +18,11 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.theme import em, icon, icon_size, named, set_role, swatch
 
 SHOW, COLOUR, NAME, VOLUME, STATE = range(5)
 HEADERS = ("", "", "Name", "ml", "State")
@@ -98,17 +99,18 @@ class StructureModel(QAbstractTableModel):
 
     # Qt's own names from here on.
 
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return 0 if parent.isValid() else len(self.items())
 
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: N802, B008
+    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
         return len(HEADERS)
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:  # noqa: N802
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal and role == _Role.DisplayRole:
             return HEADERS[section]
-        if role == _Role.TextAlignmentRole and section == VOLUME:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == _Role.TextAlignmentRole:
+            side = Qt.AlignmentFlag.AlignRight if section == VOLUME else Qt.AlignmentFlag.AlignLeft
+            return side | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
@@ -148,7 +150,7 @@ class StructureModel(QAbstractTableModel):
             lines.append(f"{s.decision.state} by {s.decision.person}")
         return "\n".join(lines)
 
-    def setData(self, index: Index, value: Any, role: int = _Role.EditRole) -> bool:  # noqa: N802
+    def setData(self, index: Index, value: Any, role: int = _Role.EditRole) -> bool:
         if role != _Role.EditRole or index.column() != NAME or self.session is None:
             return False
         try:
@@ -220,8 +222,9 @@ class StructureTable(QWidget):
             header.setSectionResizeMode(
                 column, QHeaderView.ResizeMode.Stretch if mode == "S" else QHeaderView.ResizeMode.Fixed
             )
-        for column, width in ((SHOW, 1.9), (COLOUR, 1.7), (VOLUME, 3.4), (STATE, 5.6)):
+        for column, width in ((SHOW, 1.9), (COLOUR, 1.7), (VOLUME, 3.2)):
             header.resizeSection(column, em(view, width))
+        header.resizeSection(STATE, view.fontMetrics().horizontalAdvance("accepted") + em(view, 2.9))
         return view
 
     def _make_buttons(self) -> QHBoxLayout:

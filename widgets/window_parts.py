@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from contourdesk.widgets.actions import Action
-from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QAction, QResizeEvent
 from qtpy.QtWidgets import (
@@ -19,6 +17,9 @@ from qtpy.QtWidgets import (
     QToolButton,
     QWidget,
 )
+
+from contourdesk.widgets.actions import Action
+from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 
 class Banner(QFrame):
@@ -71,11 +72,11 @@ class ElidedLabel(QLabel):
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
+    def minimumSizeHint(self) -> QSize:
         """No width of its own."""
         return QSize(0, super().minimumSizeHint().height())
 
-    sizeHint = minimumSizeHint  # noqa: N815
+    sizeHint = minimumSizeHint
 
     def set_full_text(self, text: str) -> None:
         """Set the text; the whole of it is the tool tip."""
@@ -84,7 +85,7 @@ class ElidedLabel(QLabel):
         self.setAccessibleName(text)
         self._elide()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802
+    def resizeEvent(self, event: QResizeEvent) -> None:
         """Shorten anew."""
         super().resizeEvent(event)
         self._elide()

@@ -1,0 +1,143 @@
+"""The panels of the review page and how they follow each other; knows one session, not where it is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from contourdesk.app.checks import Finding
+from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.settings import Settings
+from contourdesk.widgets.display_bar import DisplayBar
+from contourdesk.widgets.edit_tools import EditTools
+from contourdesk.widgets.findings import Findings
+from contourdesk.widgets.ortho_view import OrthoView
+from contourdesk.widgets.predict_panel import PredictPanel, find_models
+from contourdesk.widgets.review_panel import ReviewPanel
+from contourdesk.widgets.structure_table import StructureTable
+from contourdesk.widgets.theme import RESOURCES, em
+from contourdesk.widgets.window_parts import Banner
+from contourdesk.widgets.window_presets import presets_for
+
+
+class Desk(QObject):
+    """Images, structure table, segment, edit and review panels of one session.
+
+    `changed` comes after each change of the session, with the `Change`; `active_changed` when another structure is
+    active; `said` with a text for the status bar; `failed` with an exception for the user.
+    """
+
+    changed = Signal(object)
+    active_changed = Signal()
+    said = Signal(str)
+    failed = Signal(object)
+
+    def __init__(self, settings: Settings, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.session: ReviewSession | None = None
+        self.view = OrthoView()
+        self.tools = EditTools(self.view)
+        self.table = StructureTable()
+        self.predict = PredictPanel(find_models(RESOURCES / "models"), settings.device)
+        if settings.default_model:
+            self.predict.choose_model(Path(settings.default_model))
+        self.review = ReviewPanel()
+        self.display = DisplayBar(settings.display_mode, settings.opacity)
+        self.findings = Findings(self)
+        self.banner = Banner()
+        self.page = QWidget()
+        self.page.setObjectName("review_page")
+        column = QVBoxLayout(self.page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(em(self.page, 0.2))
+        column.addWidget(self.banner)
+        column.addWidget(self.view, 1)
+        self.view.set_display(settings.display_mode)
+        self.view.set_opacity(settings.opacity)
+        self._connect()
+
+    def _connect(self) -> None:
+        view, table, display = self.view, self.table, self.display
+        view.error.connect(self.said)
+        view.active_changed.connect(self._on_view_active)
+        view.window_changed.connect(display.show_window)
+        table.active_changed.connect(self._on_active)
+        table.visibility_changed.connect(view.set_visible)
+        table.failed.connect(self.failed)
+        display.window_chosen.connect(view.set_window)
+        display.mode_chosen.connect(view.set_display)
+        display.opacity_chosen.connect(view.set_opacity)
+        self.predict.finished.connect(self.said)
+        self.predict.failed.connect(self.failed)
+        self.findings.found.connect(self.review.set_findings)
+        self.review.finding_chosen.connect(self._on_finding)
+
+    def set_session(self, session: ReviewSession | None, preset: str = "") -> None:
+        """Show another session, or none; `preset` names the display window to begin with."""
+        if self.session is not None:
+            self.session.changed.disconnect(self._on_change, missing_ok=True)
+        self.session = session
+        self.view.set_session(session)
+        self.table.set_session(session)
+        self.predict.set_session(session)
+        self.review.set_session(session)
+        self.findings.set_session(session)
+        self._on_active(self.table.active)
+        self.banner.clear()
+        if session is not None:
+            session.changed.connect(self._on_change)
+            self.display.set_presets(presets_for(session.case.volume), preset)
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop the jobs of the panels, for closing the window."""
+        for runner in (self.predict.runner, self.findings.runner):
+            runner.cancel()
+        for runner in (self.predict.runner, self.findings.runner):
+            runner.wait(timeout_s)
+
+    def next_open(self) -> None:
+        """Go to the next structure without a decision, round the end of the list."""
+        items = () if self.session is None else self.session.structures.items
+        at = next((i for i, s in enumerate(items) if s.id == self.table.active), -1)
+        for s in (*items[at + 1 :], *items[: at + 1]):
+            if s.decision.state == "unreviewed" and s.id != self.table.active:
+                self.table.set_active(s.id)
+                self.view.centre_on(s.id)
+                return
+        self.said.emit("Every other structure is decided.")
+
+    def step_structure(self, steps: int) -> None:
+        """Make the next or previous structure of the list the active one."""
+        items = () if self.session is None else self.session.structures.items
+        at = next((i for i, s in enumerate(items) if s.id == self.table.active), None)
+        if items:
+            self.table.set_active(items[0 if at is None else (at + steps) % len(items)].id)
+
+    def centre(self) -> None:
+        """Show the middle of the active structure."""
+        if self.table.active is not None:
+            self.view.centre_on(self.table.active)
+
+    # -- slots ----------------------------------------------------------------------------------------------------
+
+    def _on_change(self, change: Change) -> None:
+        self.findings.note_change()
+        self.changed.emit(change)
+
+    def _on_active(self, structure_id: str | None) -> None:
+        self.view.set_active(structure_id)
+        self.review.set_active(structure_id)
+        self.active_changed.emit()
+
+    def _on_view_active(self, structure_id: str | None) -> None:
+        if structure_id is not None and structure_id != self.table.active:
+            self.table.set_active(structure_id)
+
+    def _on_finding(self, finding: Finding) -> None:
+        self.table.set_active(finding.structure_id)
+        if finding.point_lps is not None:
+            self.view.go_to(finding.point_lps)
+        else:
+            self.view.centre_on(finding.structure_id)
