@@ -102,12 +102,15 @@ class Mask:
 
 def tight_box(bits: Bits) -> Box | None:
     """Smallest box round the True voxels, or None."""
+    if bits.size == 0:
+        return None
+    plane = bits.any(axis=0)  # two passes over the voxels, not three
     out = []
-    for axis in range(3):
-        hit = np.flatnonzero(bits.any(axis=tuple(a for a in range(3) if a != axis)))
-        if hit.size == 0:
+    for hit in (bits.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0)):
+        where = np.flatnonzero(hit)
+        if where.size == 0:
             return None
-        out.append(slice(int(hit[0]), int(hit[-1]) + 1))
+        out.append(slice(int(where[0]), int(where[-1]) + 1))
     return out[0], out[1], out[2]
 
 

@@ -11,6 +11,7 @@ from contourdesk.app.history import Edit, EditHistory, MaskStep, PresenceStep, m
 from contourdesk.app.structures import Mask, Provenance, Structure, StructureSet
 
 GRID = Grid.from_spacing((5, 6, 7), (1, 1, 1))
+SPARSE = st.sampled_from([False] * 9 + [True])
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, min_side=0, max_side=6)))
@@ -20,12 +21,18 @@ def test_packing_is_exact(bits: np.ndarray) -> None:
 
 
 @settings(deadline=None)
-@given(hnp.arrays(bool, (5, 6, 7)), st.tuples(*[st.integers(0, 3)] * 3), hnp.arrays(bool, (2, 3, 4)))
+@given(
+    hnp.arrays(bool, (5, 6, 7), elements=SPARSE),
+    st.tuples(*[st.integers(0, 3)] * 3),
+    hnp.arrays(bool, (2, 3, 4), elements=SPARSE),
+)
 def test_writing_a_box_equals_the_plain_way(start: np.ndarray, offset: tuple[int, int, int], bits: np.ndarray) -> None:
     plain = start.copy()
     plain[offset[0] : offset[0] + 2, offset[1] : offset[1] + 3, offset[2] : offset[2] + 4] = bits
     mask = Mask.from_dense(start)
-    assert np.array_equal(write_mask(mask, offset, bits).dense(GRID.shape), plain)
+    written = write_mask(mask, offset, bits)
+    assert np.array_equal(written.dense(GRID.shape), plain)
+    assert written.box == Mask.from_dense(plain).box
     structure = Structure("a", (0, 0, 0), mask, Provenance("reviewer"), id="a")
     step = mask_step(structure, offset, bits)
     assert (step is None) == np.array_equal(plain, start)
