@@ -262,9 +262,10 @@ def _trimmed(bits: Bits, offset: Index) -> Mask:
     whole = bits.size
     for axis in range(3):
         low, high = 0, bits.shape[axis]
-        while low < high and not bits.take(low, axis).any():
+        planes = np.moveaxis(bits, axis, 0)  # a view
+        while low < high and not planes[low].any():
             low += 1
-        while high > low and not bits.take(high - 1, axis).any():
+        while high > low and not planes[high - 1].any():
             high -= 1
         if low == high:
             return Mask()
