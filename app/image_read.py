@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import math
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.volume import Volume
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd")
 _AIR_HU = -300  # every CT of a patient has air in it somewhere
 
 
@@ -40,6 +45,8 @@ def read_image_file(path: Path) -> Case:
     ------
     UserError : unreadable, not 3D, or a colour image.
     """
+    if not path.name.lower().endswith(".nrrd"):
+        _check_complete(path)
     array, affine = _read(path)
     notes = []
     is_ct = float(array.min()) <= _AIR_HU
@@ -72,9 +79,7 @@ def _read(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     except RuntimeError as error:
         if "orthonormal" in str(error):
             raise UserError(f"{path.name} has axes that aren't at right angles.", "Resample it first.") from error
-        raise UserError(
-            f"{path.name} can't be read as an image; it may be damaged or cut short.", "Choose another file."
-        ) from error
+        raise _damaged(path) from error
     if image.GetDimension() == 4:
         image = image[:, :, :, 0]
     # SimpleITK: columns of the direction matrix belong to (x, y, z) = (column, row, slice) indices; LPS mm.
@@ -83,6 +88,47 @@ def _read(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
     affine[:3, :3] = direction[:, ::-1]
     affine[:3, 3] = image.GetOrigin()
     return sitk.GetArrayFromImage(image), affine
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(
+        f"{path.name} can't be read as an image; it may be damaged or cut short.", "Copy or export it again."
+    )
+
+
+def _check_complete(path: Path) -> None:
+    """Raise when a NIfTI file is cut short or its compression damaged: SimpleITK would read what it can, silently."""
+    try:
+        chunks = _chunks(path)
+        head = next(chunks, b"")
+        there = len(head) + sum(len(c) for c in chunks)
+        complete = there >= _nifti_length(head, path)
+    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
+        raise _damaged(path) from error
+    if not complete:
+        raise _damaged(path)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if packed else raw
+        while chunk := stream.read(1 << 20):
+            yield chunk
+
+
+def _nifti_length(head: bytes, path: Path) -> float:
+    """Bytes that a NIfTI-1 file must have by its header; infinite when it isn't one."""
+    for order in "<>":
+        kind = struct.unpack_from(f"{order}i", head)[0]
+        if kind == 540:
+            raise UserError(f"{path.name} is a NIfTI-2 file, which can't be read.", "Save it as NIfTI-1 or NRRD.")
+        if kind == 348:
+            count, *dims = struct.unpack_from(f"{order}8h", head, 40)
+            bits, offset = struct.unpack_from(f"{order}h", head, 72)[0], struct.unpack_from(f"{order}f", head, 108)[0]
+            return float(offset + math.prod(max(1, n) for n in dims[: max(0, count)]) * bits // 8)
+    return math.inf
 
 
 def _sha256(path: Path) -> str:
