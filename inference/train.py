@@ -38,9 +38,13 @@ CONFIGURATION = "3d_fullres"
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a user may choose. Sizes in voxels, spacings in mm, order z y x."""
+    """What a user may choose. Sizes in voxels, spacings in mm, order z y x.
+
+    The run ends after `minutes`, or after `steps` iterations where that is given (repeatable on any machine).
+    """
 
     minutes: float = 60.0
+    steps: int | None = None
     patch_size: tuple[int, int, int] = (64, 48, 48)
     batch_size: int = 2
     spacing_mm: tuple[float, float, float] | None = None
@@ -255,9 +259,9 @@ def train(
     losses: list[float] = []
     saved = spent
     try:
-        while spent < budget:
+        while (fraction := step / config.steps if config.steps else spent / budget) < 1:
             started = time.monotonic()
-            _set_rate(optimiser, config.learning_rate, spent / budget, step)
+            _set_rate(optimiser, config.learning_rate, fraction, step)
             loss = _step(network, optimiser, sampler.batch(), device)
             step += 1
             _average(average, network, min(0.998, (1 + step) / (10 + step)))
@@ -271,7 +275,8 @@ def train(
                 saved = spent
                 _save(latest, _state(network, optimiser, average, step, spent))
                 write_checkpoint(fold / "checkpoint_best.pth", average)
-            yield Progress(int(spent), int(budget), f"Step {step}, loss {loss:.3f}")
+            done, total = (step, config.steps) if config.steps else (int(spent), int(budget))
+            yield Progress(done, total, f"Step {step}, loss {loss:.3f}")
         write_checkpoint(fold / "checkpoint_final.pth", average)
     finally:
         _save(latest, _state(network, optimiser, average, step, spent))
