@@ -178,6 +178,8 @@ def _check_same_review(snapshot: Snapshot, folder: Path) -> None:
 def save(snapshot: Snapshot, folder: Path) -> Job[None]:
     """Save a snapshot; the last two saves are kept. Stopped or failing at any point, it leaves the last one usable.
 
+    One save of a folder at a time.
+
     Raises
     ------
     UserError : the disk is full, the folder can't be written, or it lies in the image folder.

@@ -7,12 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import test_review
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from contourdesk.app import project
 from contourdesk.app.case import Case, Patient, Source
@@ -50,11 +54,11 @@ def paint(session: ReviewSession, k: int, structure_id: str = "b") -> None:
     session.paint(structure_id, (k % 20, k // 60 % 60, k % 60), np.ones((1, 4, 4), bool))
 
 
-def state(structures: StructureSet) -> list[tuple[object, ...]]:
+def comparable(structures: StructureSet) -> list[tuple[object, ...]]:
     return [
         (s.id, s.name, s.colour, s.provenance, s.decision, s.edited, s.interpreted_type,
          None if s.contours is None else [(c.points_lps.tobytes(), c.kind, c.image_uid) for c in s.contours],
-         s.mask.dense(GRID.shape).tobytes())
+         s.mask.dense(structures.grid.shape).tobytes())
         for s in structures
     ]  # fmt: skip
 
@@ -89,7 +93,7 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     run(project.save(session.snapshot(), tmp_path))
     assert not project.needs_recovery(tmp_path)
     saved = run(project.load(tmp_path))
-    assert state(saved.structures) == state(session.structures)
+    assert comparable(saved.structures) == comparable(session.structures)
     assert (saved.revision, saved.recovered, saved.notes, saved.reviewer) == (session.revision, 0, (), "Dr Demo")
     assert saved.structures.grid.is_close(GRID, 1e-9)
     assert saved.structures.grid.frame_of_reference_uid == "1.2.9"
@@ -99,7 +103,7 @@ def test_the_journal_alone_brings_everything_back(tmp_path: Path) -> None:
     session = busy_session(tmp_path)
     assert project.needs_recovery(tmp_path)
     saved = run(project.load(tmp_path, recover=True))
-    assert state(saved.structures) == state(session.structures)
+    assert comparable(saved.structures) == comparable(session.structures)
     assert saved.recovered == session.revision
 
 
@@ -112,41 +116,63 @@ def test_undo_goes_on_after_reopening(tmp_path: Path) -> None:
         while session.can_undo:
             session.undo()
             again.undo()
-            assert state(again.structures) == state(session.structures)
+            assert comparable(again.structures) == comparable(session.structures)
         assert not again.can_undo
     recovered = run(project.load(tmp_path, recover=True))
-    assert state(recovered.structures) == state(make_case().structures)
+    assert comparable(recovered.structures) == comparable(make_case().structures)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(test_review.ACTIONS, st.integers(0, 25))
+def test_any_edits_come_back_from_any_save(actions: list[tuple[str, int, int]], save_after: int) -> None:
+    """The journal tells the same as the session, from whichever moment the last save is, undo history included."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, session = Path(name), test_review.make_session()
+        with start(folder, session):
+            for k, action in enumerate(actions):
+                test_review.act(session, *action)
+                if k == save_after:
+                    run(project.save(session.snapshot(), folder))
+        again = project.resume(session.case, run(project.load(folder, recover=True)))
+        assert (again.revision, again.can_redo) == (session.revision, session.can_redo)
+        assert comparable(again.structures) == comparable(session.structures)
+        while session.can_undo:
+            assert again.undo_text == session.undo_text
+            session.undo()
+            again.undo()
+            assert comparable(again.structures) == comparable(session.structures)
+        assert not again.can_undo
 
 
 def test_a_declined_recovery_stays_declined(tmp_path: Path) -> None:
     busy_session(tmp_path)
     again = project.resume(make_case(), run(project.load(tmp_path, recover=False)))
-    assert state(again.structures) == state(make_case().structures)
+    assert comparable(again.structures) == comparable(make_case().structures)
     with start(tmp_path, again):
         assert not project.needs_recovery(tmp_path)
         paint(again, 3)
     saved = run(project.load(tmp_path, recover=True))
-    assert state(saved.structures) == state(again.structures)
+    assert comparable(saved.structures) == comparable(again.structures)
     assert len(saved.history.done) == 1
 
 
 def test_a_torn_or_damaged_line(tmp_path: Path) -> None:
     session = ReviewSession(make_case())
-    states = [state(session.structures)]
+    states = [comparable(session.structures)]
     with start(tmp_path, session):
         for k in range(4):
             paint(session, k)
-            states.append(state(session.structures))
+            states.append(comparable(session.structures))
     journal = tmp_path / JOURNAL
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-40])
     saved = run(project.load(tmp_path, recover=True))
-    assert state(saved.structures) == states[3]
+    assert comparable(saved.structures) == states[3]
     assert saved.notes == ()
     again = project.resume(make_case(), saved)
     with start(tmp_path, again):  # goes on behind the torn line
         paint(again, 50)
-    assert state(run(project.load(tmp_path, recover=True)).structures) == state(again.structures)
+    assert comparable(run(project.load(tmp_path, recover=True)).structures) == comparable(again.structures)
 
     lines = whole.split(b"\n")
     lines[2] = lines[2].replace(b'"tool":"brush"', b'"tool":"brusk"')
@@ -171,7 +197,7 @@ def test_a_damaged_save_gives_way_to_the_one_before(tmp_path: Path) -> None:
     saved = run(project.load(tmp_path))
     assert saved.revision == 2
     assert "damaged" in saved.notes[0]
-    assert state(run(project.load(tmp_path, recover=True)).structures) == state(session.structures)
+    assert comparable(run(project.load(tmp_path, recover=True)).structures) == comparable(session.structures)
     (tmp_path / project.CASE).write_text("{")
     assert project.needs_recovery(tmp_path)
     assert run(project.load(tmp_path, recover=True)).revision == 3
@@ -227,8 +253,8 @@ def test_sigkill_costs_at_most_the_last_stroke(tmp_path: Path, saving: bool) -> 
         reference = ReviewSession(make_case())
         for k in range(saved.revision):
             paint(reference, k)
-        got = [s[-1] for s in state(saved.structures)]
-        assert got == [s[-1] for s in state(reference.structures)]
+        got = [s[-1] for s in comparable(saved.structures)]
+        assert got == [s[-1] for s in comparable(reference.structures)]
         # The dead process's lock does not stand in the way.
         start(folder, project.resume(make_case(), saved)).close()
 
