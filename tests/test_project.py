@@ -234,7 +234,7 @@ for k in range(100000):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 @pytest.mark.parametrize("saving", [False, True])
 def test_sigkill_costs_at_most_the_last_stroke(tmp_path: Path, saving: bool) -> None:
-    for attempt in range(4):
+    for attempt in range(3):
         folder = tmp_path / str(attempt)
         code = CHILD.format(tests=str(Path(__file__).parent), saving=saving)
         env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
