@@ -351,6 +351,8 @@ class OrthoView(QWidget):
     # -- drawing -------------------------------------------------------------------------------------------------
 
     def _redraw(self) -> None:
+        if self._closed:
+            return
         for view in self.planes.values():
             view.refresh()
 

@@ -15,6 +15,11 @@ from contourdesk.widgets.view_state import ViewState
 _NOTCH = 120  # one step of a mouse wheel in Qt's unit
 _ZOOM_STEP = 1.15
 _WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag
+# It lies on the image, so it looks the same whatever the theme.
+_BUTTON_STYLE = """
+QToolButton { background: rgba(0, 0, 0, 90); color: #c8ced6; border: none; border-radius: 4px; padding: 0; }
+QToolButton:hover { background: rgba(90, 100, 112, 160); color: #ffffff; }
+"""
 
 _Buttons = Qt.MouseButton
 _Keys = Qt.KeyboardModifier
@@ -63,6 +68,7 @@ class PlaneView(QWidget):
         self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._button.setToolTip("Show this plane alone, or all three again (double click)")
         self._button.setFixedSize(26, 26)
+        self._button.setStyleSheet(_BUTTON_STYLE)
         self._button.clicked.connect(self.maximise_wanted)
         self.canvas.native.installEventFilter(self)
 
