@@ -73,7 +73,7 @@ def predict(
     where = choose_device(device)
     yield Progress(0, 0, f"Preparing the image for {describe(where)}")
     try:
-        prepared = _prepare(volume, model)
+        prepared = yield from _prepare(volume, model)
         yield Progress(0, 0, "Loading the network")
         found = yield from _segment(prepared, model, where, step)
     except MemoryError as error:
@@ -101,7 +101,7 @@ class _Prepared:
         return z, y, x
 
 
-def _prepare(volume: Volume, model: Model) -> _Prepared:
+def _prepare(volume: Volume, model: Model) -> Job[_Prepared]:
     settings = model.settings
     grid, order = volume.grid.canonical()
     array = order.apply(volume.array).transpose(settings.transpose)
@@ -109,6 +109,7 @@ def _prepare(volume: Volume, model: Model) -> _Prepared:
     spacing = (z, y, x)
     box = nonzero_box(array)
     image = normalise(array[box], settings.normalisation, settings.intensity)
+    yield Progress(0, 0, "Resampling the image")
     shape = resampled_shape(image.shape, spacing, settings.spacing_mm)
     small = resample(image[None], shape, spacing, settings.spacing_mm, settings.order, settings.separate_image)
     return _Prepared(small, box, (array.shape[0], array.shape[1], array.shape[2]), spacing, order)

@@ -118,7 +118,7 @@ def _resample_one(volume: Array, new_shape: Shape, axis: int | None, order: int)
     # resize() never leaves the range of its input: a volume's, or a slice's where slices are resized one by one.
     plane = tuple(a for a in range(3) if a != axis)
     low, high = volume.min(axis=plane, keepdims=True), volume.max(axis=plane, keepdims=True)
-    for a in plane:
+    for a in reversed(plane):  # in a CT the columns and rows shrink most: they go first
         if volume.shape[a] != new_shape[a]:
             volume = _along(volume, _axis_matrix(volume.shape[a], new_shape[a], order), a)
     return np.clip(volume, low, high)
@@ -130,22 +130,23 @@ def nearest_index(old: int, new: int) -> NDArray[np.intp]:
     return np.asarray(np.floor(where + 0.5).clip(0, old - 1), dtype=np.intp)
 
 
-def _along(volume: Array, matrix: Array, axis: int) -> Array:
+def _along(volume: Array, matrix: Tensor, axis: int) -> Array:
+    # PyTorch's products of many small matrices are ten times as fast as numpy's.
+    data = torch.from_numpy(np.require(volume, requirements=["C", "W"]))
     if axis == 0:
-        flat: Array = matrix @ volume.reshape(volume.shape[0], -1)
-        return flat.reshape(-1, *volume.shape[1:])
-    return np.asarray(matrix @ volume if axis == 1 else volume @ matrix.T, dtype=np.float32)
+        out = (matrix @ data.flatten(1)).unflatten(1, data.shape[1:])
+    else:
+        out = matrix @ data if axis == 1 else data @ matrix.T
+    return np.asarray(out.numpy(), dtype=np.float32)
 
 
 @lru_cache(maxsize=32)
-def _axis_matrix(old: int, new: int, order: int) -> Array:
+def _axis_matrix(old: int, new: int, order: int) -> Tensor:
     """(new, old): what ``scipy.ndimage.zoom`` does along one axis, found by zooming each unit vector."""
     from scipy.ndimage import zoom
 
     columns = [zoom(unit, new / old, order=order, mode="nearest", grid_mode=True) for unit in np.eye(old)]
-    out = np.stack(columns, axis=1).astype(np.float32)
-    out.setflags(write=False)
-    return out
+    return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
 
 
 def labels_from_logits(
