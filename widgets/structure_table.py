@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
-from qtpy.QtGui import QColor, QKeySequence, QShortcut
+from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -161,6 +161,22 @@ class StructureModel(QAbstractTableModel):
         return True
 
 
+class _View(QTableView):
+    """A table with two keys more."""
+
+    toggled = Signal()
+    deleted = Signal()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space shows or hides, Del deletes."""
+        if event.key() == Qt.Key.Key_Space:
+            self.toggled.emit()
+        elif event.key() == Qt.Key.Key_Delete:
+            self.deleted.emit()
+        else:
+            super().keyPressEvent(event)
+
+
 class StructureTable(QWidget):
     """Search field, table and buttons.
 
@@ -200,8 +216,8 @@ class StructureTable(QWidget):
         self._connect()
         self._refresh()
 
-    def _make_view(self) -> QTableView:
-        view = QTableView()
+    def _make_view(self) -> _View:
+        view = _View()
         named(view, "structures", "Structures")
         view.setModel(self._proxy)
         view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -255,17 +271,13 @@ class StructureTable(QWidget):
     def _connect(self) -> None:
         self.search.textChanged.connect(self._filter)
         self.view.clicked.connect(self._on_click)
+        self.model.modelAboutToBeReset.connect(self._begin_quiet)
         self.model.modelReset.connect(self._refresh)
         self.model.visibility_changed.connect(self.visibility_changed)
         self.model.failed.connect(self.failed)
-        self._follow_selection()
-        for key, slot in ((QKeySequence("Del"), self.delete), (QKeySequence("Space"), self.toggle_visible)):
-            shortcut = QShortcut(key, self.view)
-            shortcut.setContext(Qt.ShortcutContext.WidgetShortcut)
-            shortcut.activated.connect(slot)
-
-    def _follow_selection(self) -> None:
         self.view.selectionModel().currentRowChanged.connect(self._on_current)
+        self.view.toggled.connect(self.toggle_visible)
+        self.view.deleted.connect(self.delete)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -276,7 +288,7 @@ class StructureTable(QWidget):
 
     def set_session(self, session: ReviewSession | None) -> None:
         """Show a session; its first structure becomes active."""
-        self._active = None
+        self._active, self._last_row = None, 0
         self.search.clear()
         self.model.set_session(session)
         self.setEnabled(session is not None)
@@ -288,8 +300,8 @@ class StructureTable(QWidget):
         if index.isValid():
             self.view.setCurrentIndex(index)
         else:
-            self.view.clearSelection()
-            self._set_active(structure_id if row is not None else None)
+            self.view.setCurrentIndex(QModelIndex())
+        self._set_active(structure_id if row is not None else None)
 
     def show_all(self, visible: bool) -> None:
         """Show or hide every structure."""
@@ -346,29 +358,35 @@ class StructureTable(QWidget):
             self.recolour()
 
     def _on_current(self, index: QModelIndex) -> None:
-        if index.isValid():
+        if index.isValid() and not self._quiet:  # else rows came or went, which is nobody's choice
             self._set_active(str(index.data(_ID_ROLE)))
 
     def _set_active(self, structure_id: str | None) -> None:
         for button in (self.rename_button, self.colour_button, self.delete_button):  # type: ignore[attr-defined]
             button.setEnabled(structure_id is not None)
+        self._last_row = self.model.row_of(structure_id) or 0
         if structure_id != self._active:
             self._active = structure_id
             self.active_changed.emit(structure_id)
 
     def _filter(self, text: str) -> None:
+        self._quiet = True
         self._proxy.setFilterFixedString(text)
+        self._quiet = False
+        self.set_active(self._active)
+
+    def _begin_quiet(self) -> None:
+        self._quiet = True
 
     def _refresh(self) -> None:
         """Rows came or went: keep the active structure, or take the one in its place."""
+        self._quiet = False
         items = self.model.items()
         self.empty.setVisible(not items and self.model.session is not None)
-        wanted = self._active if self.model.row_of(self._active) is not None else None
-        if wanted is None and items:
-            wanted = items[min(self._last_row, len(items) - 1)].id if self._active else items[0].id
-        if wanted is None:
-            self._set_active(None)
-        self.set_active(wanted)
-        self._last_row = self.model.row_of(wanted) or 0
+        if self.model.row_of(self._active) is not None:
+            self.set_active(self._active)
+        else:
+            self.set_active(items[min(self._last_row, len(items) - 1)].id if items else None)
 
     _last_row = 0
+    _quiet = False
