@@ -1,13 +1,14 @@
 # make run    set up, and open the sample case (with no display: do the main job on it under Xvfb, results in work/demo)
 # make test   set up, and run the tests; make test ARGS="-k geometry" runs some of them
 # make lint   ruff and mypy
+# make screenshots   take the pictures in docs/images anew, from the real window
 # PYTHON=/path/to/python3.12 chooses the Python of a new .venv.
 
 XVFB := xvfb-run -a -s "-screen 0 1920x1080x24"
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 export PYTHON
 
-.PHONY: run test lint setup
+.PHONY: run test lint setup screenshots
 .DEFAULT_GOAL := run
 
 run:
@@ -31,3 +32,9 @@ lint:
 
 setup:
 	@packaging/setup.sh test
+
+screenshots:
+	@packaging/setup.sh test
+	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots
+	@mkdir -p docs/images
+	@cp work/screenshots/*.png docs/images/
