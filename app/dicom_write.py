@@ -93,7 +93,7 @@ def _check_case(case: Case, path: Path) -> None:
         raise UserError("The images have no UIDs, so an RTSTRUCT can't refer to them.", instead)
     if not case.volume.grid.frame_of_reference_uid:
         raise UserError("The images name no frame of reference, so an RTSTRUCT can't refer to it.", instead)
-    if path.exists() and path.resolve().is_relative_to(source.path.resolve()):
+    if path.exists() and path.parent.resolve() == source.path.resolve():
         raise UserError(f"{path.name} lies among the patient's images and is never written over.", "Choose a new name.")
 
 
