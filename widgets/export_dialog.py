@@ -24,7 +24,12 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.case import Case
+from contourdesk.app.dataset import export_case
+from contourdesk.app.dicom_write import write_rtstruct
+from contourdesk.app.errors import UserError
+from contourdesk.app.export_command import DATASET_NAME
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.nifti_write import write_masks
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.error_dialog import show_error
@@ -40,33 +45,40 @@ FORMATS = (
 
 @dataclass(frozen=True)
 class Written:
-    """One thing that was written and read back."""
+    """One thing that was written and read back, and what the user should know about it."""
 
     what: str
     path: Path
+    notes: tuple[str, ...] = ()
 
 
 def export(
-    case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str], reviewer: str
+    case: Case,
+    structures: Sequence[Structure],
+    folder: Path,
+    formats: Sequence[str],
+    reviewer: str,
+    *,
+    only_accepted: bool = True,
 ) -> Job[list[Written]]:
     """Job: write `structures` to `folder` in each format. Raises UserError; what was written before stays."""
-    from contourdesk.app.dataset import export_case
-    from contourdesk.app.dicom_write import write_rtstruct
-    from contourdesk.app.nifti_write import write_masks
-
     done: list[Written] = []
     name = file_stem(case)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} can't be made ({error.strerror}).", "Choose another folder.") from error
     if "rtstruct" in formats:
         yield Progress(0, 0, "Writing the RTSTRUCT and reading it back…")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = write_rtstruct(case, structures, folder / f"RTSTRUCT_{name}.dcm", reviewer=reviewer, label="Contourdesk")
+        path = write_rtstruct(case, structures, folder / f"RTSTRUCT_{name}.dcm", reviewer=reviewer)
         done.append(Written("RTSTRUCT", path))
     if "training" in formats:
-        report = yield from export_case(case, structures, folder / "Dataset501_Contourdesk")
-        done.append(Written("Training case", report.image))
+        report = yield from export_case(case, structures, folder / DATASET_NAME, only_accepted=only_accepted)
+        done.append(Written("Training case", report.image, report.notes))
     if "nifti" in formats:
-        yield Progress(0, 0, "Writing masks…")
+        yield Progress(0, 0, "Writing masks and reading them back…")
         masks = folder / f"masks_{name}"
+        masks.mkdir(exist_ok=True)
         write_masks(structures, case.volume.grid, masks)
         done.append(Written("NIfTI masks", masks))
     return done
@@ -91,8 +103,8 @@ class ExportDialog(QDialog):
         self.formats: dict[str, QCheckBox] = {}
         self.accepted_only = QRadioButton()
         named(self.accepted_only, "export_accepted", "Export accepted structures only")
-        self.everything = QRadioButton("All structures, reviewed or not")
-        named(self.everything, "export_all", "Export all structures")
+        self.everything = QRadioButton("All that are not rejected, reviewed or not")
+        named(self.everything, "export_all", "Export all structures that are not rejected")
         self.accepted_only.setChecked(True)
         self.folder = QLineEdit(str(Path.home() / "contourdesk-export"))
         named(self.folder, "export_folder", "Folder to export to")
@@ -123,6 +135,10 @@ class ExportDialog(QDialog):
             set_role(note, "muted")
             note.setContentsMargins(em(self, 1.6), 0, 0, em(self, 0.2))
             layout.addWidget(note)
+        if self._session.case.source.header is None:
+            self.formats["rtstruct"].setChecked(False)
+            self.formats["rtstruct"].setEnabled(False)
+            self.formats["rtstruct"].setText("RTSTRUCT (needs DICOM images; these are not)")
         layout.addWidget(_heading("Which structures"))
         layout.addWidget(self.accepted_only)
         layout.addWidget(self.everything)
@@ -168,9 +184,8 @@ class ExportDialog(QDialog):
 
     def _chosen(self) -> list[Structure]:
         every = self.everything.isChecked()
-        return [
-            s for s in self._session.structures if not s.mask.is_empty and (every or s.decision.state == "accepted")
-        ]
+        states = ("accepted", "unreviewed") if every else ("accepted",)
+        return [s for s in self._session.structures if not s.mask.is_empty and s.decision.state in states]
 
     def _check(self) -> None:
         """Say what is left out, and why nothing can be exported when it can't."""
@@ -211,7 +226,14 @@ class ExportDialog(QDialog):
     def _start(self) -> None:
         formats = [value for value, box in self.formats.items() if box.isChecked()]
         folder = Path(self.folder.text().strip()).expanduser()
-        job = export(self._session.case, self._chosen(), folder, formats, self._session.reviewer)
+        job = export(
+            self._session.case,
+            self._chosen(),
+            folder,
+            formats,
+            self._session.reviewer,
+            only_accepted=self.accepted_only.isChecked(),
+        )
         self.bar.setRange(0, 0)
         self.bar.show()
         self.report.setText("Starting…")
@@ -226,7 +248,7 @@ class ExportDialog(QDialog):
         self.report.setText(step.text)
 
     def _on_written(self, written: list[Written]) -> None:
-        lines = [f"{w.what}: {w.path}" for w in written]
+        lines = [line for w in written for line in (f"{w.what}: {w.path}", *(f"    {note}" for note in w.notes))]
         self._end("\n".join([*lines, "Checked: read back and equal."]), "good")
 
     def _on_failed(self, error: BaseException) -> None:
