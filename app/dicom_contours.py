@@ -113,7 +113,7 @@ def short_decimal(value: float) -> str:
 
 def exact_decimal(value: float) -> str:
     """The shortest text that gives the value again, cut to DICOM's 16 characters, and never an exponent."""
-    text = repr(value).removesuffix(".0")
+    text = repr(value + 0.0).removesuffix(".0")  # adding zero turns -0.0 into 0.0
     if len(text) <= MAX_DS and "e" not in text:
         return text
     whole = len(f"{value:.0f}")
