@@ -104,7 +104,7 @@ def export_case(
     """
     yield Progress(0, 4, "Looking at the dataset")
     chosen, left_out = _choose(structures, only_accepted)
-    index = read_index(folder).with_labels(labels or ()).with_labels([s.name for s in chosen])
+    index = read_index(folder).with_labels(labels or (), as_given=True).with_labels([s.name for s in chosen])
     by_label = _by_label(chosen, index)
     name = case_name(case) if name is None else _checked(name)
     index = index.with_case(name, [label for label in index.labels if label in by_label])

@@ -39,8 +39,8 @@ class DatasetIndex:
         wanted = label_key(structure_name)
         return next((label for label in self.labels if label_key(label) == wanted), None)
 
-    def with_labels(self, names: Sequence[str]) -> DatasetIndex:
-        """With a new label at the end for each name that has none, called as in TG-263 where that knows it.
+    def with_labels(self, names: Sequence[str], *, as_given: bool = False) -> DatasetIndex:
+        """With a new label at the end for each name that has none, called as in TG-263 unless taken as given.
 
         Raises
         ------
@@ -57,7 +57,7 @@ class DatasetIndex:
                     f'The dataset ends with an ignore label, so "{name}" can\'t be added to it.',
                     "Rename the structure to one of the dataset's, or choose another dataset folder.",
                 )
-            out[suggest(name) or name.strip()] = max(out.values(), default=0) + 1
+            out[name.strip() if as_given else suggest(name) or name.strip()] = max(out.values(), default=0) + 1
         return replace(self, labels=out)
 
     def with_case(self, case: str, organs: Sequence[str]) -> DatasetIndex:
