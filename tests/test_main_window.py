@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from phantoms import make_ct
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QApplication, QLabel
 from window_steps import child, click, is_there, open_case, open_window
@@ -17,6 +17,7 @@ from window_steps import child, click, is_there, open_case, open_window
 from contourdesk.app.jobs import run
 from contourdesk.app.project import CASE, find_reviews, load, needs_recovery
 from contourdesk.app.structures import Mask
+from contourdesk.widgets.application import Watch
 from contourdesk.widgets.theme import text_points
 
 BALL = Mask.from_dense(np.ones((3, 8, 8), bool), (3, 20, 20))
@@ -296,6 +297,29 @@ def test_sample_that_is_missing_or_there_never_breaks(qtbot, window, monkeypatch
     assert "sample" in error_text(qtbot, window)
 
 
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_a_bug_is_logged_saved_and_told_once(qtbot, window, ct, caplog, in_thread):
+    open_case(qtbot, window, ct.folder)
+    window.session.add("Kidney", mask=BALL)
+    watch = Watch(window)
+    error = ZeroDivisionError("a bug")
+
+    def report() -> None:
+        watch.on_exception(ZeroDivisionError, error, None)
+        watch.on_exception(ZeroDivisionError, error, None)
+
+    if in_thread:
+        thread = threading.Thread(target=report)
+        thread.start()
+        thread.join()
+    else:
+        report()
+    assert "work is saved" in error_text(qtbot, window)
+    assert not is_there(window, "error_dialog")
+    assert "a bug" in caplog.text
+    qtbot.waitUntil(lambda: not window.autosave.changed, timeout=5000)
+
+
 class Screen:
     """What `text_points` asks of a screen."""
 
@@ -320,4 +344,3 @@ def test_text_grows_on_a_4k_screen_without_scaling():
     assert sizes == sorted(sizes)
     assert sizes[-1] >= 16
     assert text_points(Screen(2160, ratio=2.0)) == text_points(Screen(2160, dots=192.0)) == 10
-    assert Qt is not None

@@ -74,7 +74,7 @@ def export(
         done.append(Written("RTSTRUCT", path))
     if "training" in formats:
         report = yield from export_case(case, structures, folder / DATASET_NAME, only_accepted=only_accepted)
-        done.append(Written("Training case", report.image, report.notes))
+        done.append(Written(f"Training case {report.name}", report.folder, report.notes))
     if "nifti" in formats:
         yield Progress(0, 0, "Writing masks and reading them back…")
         masks = folder / f"masks_{name}"
@@ -249,7 +249,7 @@ class ExportDialog(QDialog):
 
     def _on_written(self, written: list[Written]) -> None:
         lines = [line for w in written for line in (f"{w.what}: {w.path}", *(f"    {note}" for note in w.notes))]
-        self._end("\n".join([*lines, "Checked: read back and equal."]), "good")
+        self._end("\n".join(["Written. Checked: read back and equal.", *lines]), "good")
 
     def _on_failed(self, error: BaseException) -> None:
         self._end("Not everything was written.", "warning")
@@ -261,7 +261,7 @@ class ExportDialog(QDialog):
         set_role(self.report, role)
         self.close_button.setText("Close")
         self._check()
-        self.adjustSize()
+        self.resize(self.width(), max(self.height(), self.layout().totalHeightForWidth(self.width())))
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop a running export first; it says what was written, and can then be closed."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -67,7 +66,6 @@ class PredictPanel(QWidget):
         self.setObjectName("predict_panel")
         self._session: ReviewSession | None = None
         self._base = 0
-        self._began: tuple[float, int] | None = None
         self.runner = JobRunner(self)
         self.model = QComboBox()
         named(self.model, "model", "Model")
@@ -119,8 +117,14 @@ class PredictPanel(QWidget):
         buttons.addWidget(self.button, 2)
         buttons.addWidget(self.cancel_button, 1)
         layout.addLayout(buttons)
-        layout.addWidget(self.bar)
         layout.addWidget(self.text)
+        layout.addWidget(self.bar)
+        # Their room is kept, so that nothing jumps when a segmentation begins.
+        self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
+        self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+        policy = self.bar.sizePolicy()
+        policy.setRetainSizeWhenHidden(True)
+        self.bar.setSizePolicy(policy)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -158,7 +162,7 @@ class PredictPanel(QWidget):
         if folder is None:
             self.failed.emit(UserError("No model is chosen.", "Choose a model folder in the list first."))
             return
-        self._base, self._began, self._case = self._session.revision, None, self._session
+        self._base, self._case = self._session.revision, self._session
         self.runner.start(segment(self._session.case.volume, folder, self.device.currentData()), harmless=True)
         self.text.setText("Starting…")
         self.bar.setRange(0, 0)
@@ -192,18 +196,7 @@ class PredictPanel(QWidget):
             return
         self.bar.setRange(0, step.total)
         self.bar.setValue(step.done)
-        self.text.setText(" ".join(part for part in (step.text, self._time_left(step)) if part))
-
-    def _time_left(self, step: Progress) -> str:
-        now = time.monotonic()
-        if not step.total or self._began is None or step.done < self._began[1]:
-            self._began = (now, step.done) if step.total else None
-            return ""
-        began, first = self._began
-        if step.done - first < 2 or now - began < 0.5:
-            return ""
-        seconds = (now - began) / (step.done - first) * (step.total - step.done)
-        return f"About {seconds / 60:.0f} min left" if seconds > 90 else f"About {max(seconds, 1):.0f} s left"
+        self.text.setText(step.text)
 
     def _on_result(self, structures: list[Structure]) -> None:
         if self._session is None or self._session is not self._case:

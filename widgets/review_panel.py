@@ -72,6 +72,7 @@ class ReviewPanel(QWidget):
         self.findings = QListWidget()
         named(self.findings, "findings", "Findings of the automatic checks")
         self.findings.setWordWrap(True)
+        self.findings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.findings.itemClicked.connect(self._on_finding)
         self.findings.itemActivated.connect(self._on_finding)
         self.comment.returnPressed.connect(self._on_comment)
