@@ -6,12 +6,15 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from contourdesk.app.checks import Finding
 from contourdesk.app.errors import UserError
+
+# Odd values are what is looked for here; pydicom's warnings about them would say less.
+config.settings.reading_validation_mode = config.IGNORE
 
 # Attributes of type 1 (must have a value) and of type 2 (must be there).
 TYPE_1 = (
