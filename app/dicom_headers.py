@@ -16,12 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from contourdesk.app.jobs import Job, Progress
 
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
+# What pydicom and its decoders raise on damaged files; elements are decoded when they are first asked for.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RuntimeError),
+    *(OverflowError, struct.error, InvalidDicomError, BytesLengthException),
+)
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _NAMES = {
@@ -62,7 +67,10 @@ class Header:
 
     def text(self, keyword: str) -> str:
         """An attribute as text, empty when absent; names decoded with the file's character set."""
-        value = self.dataset.get(keyword)
+        try:
+            value = self.dataset.get(keyword)
+        except DAMAGE:
+            return ""
         return "" if value is None else str(value).strip()
 
     def numbers(self, keyword: str, count: int) -> NDArray[np.float64] | None:
@@ -72,7 +80,7 @@ class Header:
             if value is None:
                 return None
             out = np.atleast_1d(np.array(value, dtype=np.float64))
-        except (TypeError, ValueError):
+        except DAMAGE:
             return None
         return out if out.shape == (count,) and bool(np.isfinite(out).all()) else None
 
@@ -111,6 +119,8 @@ def read_header(path: Path) -> Header | Broken | None:
                 return Broken(path, "isn't readable as DICOM; it may be cut short") if wrong else None
             stream.seek(0)
             dataset = dcmread(stream, stop_before_pixels=True, force=kind == "bare", specific_tags=[*READ_TAGS])
+            for _ in dataset:  # decodes every element, so that damage shows here
+                pass
             if str(dataset.get("SOPClassUID", "")) == MEDIA_DIRECTORY or "DirectoryRecordSequence" in dataset:
                 return None
             series = str(dataset.get("SeriesInstanceUID", ""))
@@ -121,7 +131,7 @@ def read_header(path: Path) -> Header | Broken | None:
             return Broken(path, reason, series) if reason else header
     except OSError as error:
         return Broken(path, f"can't be read ({error.strerror or type(error).__name__})")
-    except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError, struct.error):
+    except DAMAGE:
         return Broken(path, "isn't readable as DICOM; it may be cut short or damaged")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from contourdesk.app.case import Case, Patient, Source
-from contourdesk.app.dicom_headers import Header, tag_words
+from contourdesk.app.dicom_headers import DAMAGE, Header, tag_words
 from contourdesk.app.dicom_series import Stack
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
@@ -22,7 +20,6 @@ from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.volume import Volume
 
 _COPY_AGAIN = "Export or copy the series again."
-_DECODE_ERRORS = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, NotImplementedError, EOFError)
 
 
 def read_image(stack: Stack, uid: str, notes: Sequence[str]) -> Job[Case]:
@@ -81,7 +78,7 @@ def _read(path: Path) -> Dataset:
             implicit = dataset.original_encoding[0]
             dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
         return dataset
-    except (*_DECODE_ERRORS, InvalidDicomError, struct.error) as error:
+    except DAMAGE as error:
         raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", _COPY_AGAIN) from error
 
 
@@ -92,7 +89,7 @@ def _decode(dataset: Dataset, path: Path, shape: tuple[int, ...]) -> NDArray[np.
     _check_length(dataset, path)
     try:
         stored = np.asarray(dataset.pixel_array)
-    except _DECODE_ERRORS as error:
+    except DAMAGE as error:
         raise UserError(f"The pixels of {path.name} can't be decoded; it may be cut short.", _COPY_AGAIN) from error
     if stored.shape != shape:
         raise UserError(
@@ -141,11 +138,11 @@ def _window(head: Header) -> tuple[float, float] | None:
     """The file's first window as (centre, width), None when it makes no sense."""
     values = []
     for keyword in ("WindowCenter", "WindowWidth"):
-        value = head.dataset.get(keyword)
         try:
+            value = head.dataset.get(keyword)
             # A list of windows is offered as alternatives; the first is the default.
             values.append(float(np.atleast_1d(np.array(value, dtype=np.float64))[0]))
-        except (TypeError, ValueError, IndexError):
+        except DAMAGE:
             return None
     centre, width = values
     return (centre, width) if np.isfinite(values).all() and width >= 1 else None

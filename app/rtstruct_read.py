@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import InvalidDicomError
 
 from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
 from contourdesk.app.structures import Colour, Provenance, Structure
 
-_READ_ERRORS = (OSError, InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, struct.error, EOFError)
 _OFFSET_TOLD_MM = 0.01
 # For ROIs without a colour of their own; told apart on grey.
 _COLOURS: tuple[Colour, ...] = ((230, 75, 60), (60, 170, 230), (90, 200, 90), (240, 190, 50), (180, 110, 220))
@@ -41,7 +39,7 @@ def references(path: Path) -> References:
     ------
     UserError : the file can't be read.
     """
-    return _references(_read(path))
+    return _references(_read(path), path)
 
 
 def read_rtstruct(path: Path, case: Case) -> list[Structure]:
@@ -67,47 +65,65 @@ def add_rtstruct(case: Case, path: Path) -> Case:
 def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], tuple[str, ...]]:
     """Like `read_rtstruct`, with what the reviewer should know: contours not placed, names changed."""
     dataset = _read(path)
-    _check_refers(_references(dataset), case, path)
+    _check_refers(dataset, case, path)
+    try:
+        rois, time = list(_rois(dataset)), _time(dataset)
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    notes: list[str] = []
+    names = case.structures
+    out: list[Structure] = []
+    for roi in rois:
+        name = names.free_name(roi.name)
+        if name != roi.name:
+            notes.append(f'A second structure called "{roi.name}" was renamed "{name}".')
+        raster = rasterise(roi.contours, case.volume.grid)
+        notes.extend(_raster_notes(name, raster))
+        provenance = Provenance("imported", time=time)
+        out.append(
+            Structure(
+                name, roi.colour, raster.mask, provenance, interpreted_type=roi.interpreted_type, contours=roi.contours
+            )
+        )
+        names = names.put(out[-1])
+    return out, tuple(notes)
+
+
+@dataclass(frozen=True)
+class _Roi:
+    name: str
+    colour: Colour
+    interpreted_type: str
+    contours: tuple[Contour, ...]
+
+
+def _rois(dataset: Dataset) -> Iterator[_Roi]:
+    """ROIs in the file's order, joined by their numbers. Raises one of `DAMAGE`."""
     outlines = {_number(item, "ReferencedROINumber"): item for item in _items(dataset, "ROIContourSequence")}
     kinds = {
         _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
         for item in _items(dataset, "RTROIObservationsSequence")
     }
-    time = _time(dataset)
-    notes: list[str] = []
-    names = case.structures
-    out: list[Structure] = []
     for i, roi in enumerate(_items(dataset, "StructureSetROISequence")):
         number = _number(roi, "ROINumber")
-        wanted = str(roi.get("ROIName") or "").strip() or f"ROI {number}"
-        name = names.free_name(wanted)
-        if name != wanted:
-            notes.append(f'A second structure called "{wanted}" was renamed "{name}".')
+        name = str(roi.get("ROIName") or "").strip() or f"ROI {number}"
         outline = outlines.get(number, Dataset())
-        contours = tuple(_contours(outline, path, name))
-        raster = rasterise(contours, case.volume.grid)
-        notes.extend(_raster_notes(name, raster))
-        structure = Structure(
-            name=name,
-            colour=_colour(outline, i),
-            mask=raster.mask,
-            provenance=Provenance("imported", time=time),
-            interpreted_type=kinds.get(number) or "",
-            contours=contours,
-        )
-        names = names.put(structure)
-        out.append(structure)
-    return out, tuple(notes)
+        yield _Roi(name, _colour(outline, i), kinds.get(number) or "", tuple(_contours(outline)))
 
 
 def _read(path: Path) -> Dataset:
     try:
         dataset = dcmread(path)
-    except _READ_ERRORS as error:
-        raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.") from error
-    if dataset.get("Modality") != "RTSTRUCT" and "StructureSetROISequence" not in dataset:
+        modality = dataset.get("Modality")
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    if modality != "RTSTRUCT" and "StructureSetROISequence" not in dataset:
         raise UserError(f"{path.name} isn't an RT structure set.", "Choose a DICOM RTSTRUCT file.")
     return dataset
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.")
 
 
 def _items(dataset: Dataset, keyword: str) -> Iterable[Dataset]:
@@ -119,24 +135,38 @@ def _number(item: Dataset, keyword: str) -> int:
     return -1 if value is None else int(value)
 
 
-def _references(dataset: Dataset) -> References:
-    series, images, frames = set(), set(), set()
+def _references(dataset: Dataset, path: Path) -> References:
+    try:
+        frames, series, images = _referred(dataset)
+        for roi in _items(dataset, "StructureSetROISequence"):
+            frames.add(str(roi.get("ReferencedFrameOfReferenceUID", "")))
+        for outline in _items(dataset, "ROIContourSequence"):
+            for contour in _items(outline, "ContourSequence"):
+                images |= _images(contour)
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
+
+
+def _referred(dataset: Dataset) -> tuple[set[str], set[str], set[str]]:
+    """Frames of reference, series and images in the set's own list of references."""
+    frames, series, images = set(), set(), set()
     for frame in _items(dataset, "ReferencedFrameOfReferenceSequence"):
         frames.add(str(frame.get("FrameOfReferenceUID", "")))
         for study in _items(frame, "RTReferencedStudySequence"):
             for one in _items(study, "RTReferencedSeriesSequence"):
                 series.add(str(one.get("SeriesInstanceUID", "")))
-                images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(one, "ContourImageSequence")}
-    for roi in _items(dataset, "StructureSetROISequence"):
-        frames.add(str(roi.get("ReferencedFrameOfReferenceUID", "")))
-    for outline in _items(dataset, "ROIContourSequence"):
-        for contour in _items(outline, "ContourSequence"):
-            images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(contour, "ContourImageSequence")}
-    return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
+                images |= _images(one)
+    return frames, series, images
 
 
-def _check_refers(refers: References, case: Case, path: Path) -> None:
+def _images(item: Dataset) -> set[str]:
+    return {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(item, "ContourImageSequence")}
+
+
+def _check_refers(dataset: Dataset, case: Case, path: Path) -> None:
     """Raise when nothing that the structure set refers to is this image."""
+    refers = _references(dataset, path)
     if (
         case.source.series_uid in refers.series_uids
         or refers.image_uids & set(case.source.image_uids)
@@ -149,20 +179,17 @@ def _check_refers(refers: References, case: Case, path: Path) -> None:
     )
 
 
-def _contours(outline: Dataset, path: Path, name: str) -> Iterator[Contour]:
+def _contours(outline: Dataset) -> Iterator[Contour]:
+    """Contours as they came. Raises one of `DAMAGE`."""
     for item in _items(outline, "ContourSequence"):
-        try:
-            points = _points(item)
-        except (TypeError, ValueError) as error:
-            raise UserError(f'{path.name} has an unreadable contour in "{name}".', "Export it again.") from error
+        points = _points(item)
         if not np.isfinite(points).all():
-            raise UserError(f'{path.name} has an unreadable contour in "{name}".', "Export it again.")
+            raise ValueError("a contour's point is not a number")
         kind = str(item.get("ContourGeometricType") or "CLOSED_PLANAR").strip()
         if kind in FILLED_KINDS and len(points) > 1 and np.array_equal(points[0], points[-1]):
             points = points[:-1]
-        image = next((str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(item, "ContourImageSequence")), "")
         if len(points):
-            yield Contour(points, kind, image)
+            yield Contour(points, kind, next(iter(_images(item)), ""))
 
 
 def _points(item: Dataset) -> NDArray[np.float64]:

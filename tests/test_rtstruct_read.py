@@ -178,7 +178,7 @@ def test_damaged_sets_do_not_stop_the_ct(tmp_path: Path) -> None:
     ct = make_ct(tmp_path)
     make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=damage)
     case = load(tmp_path)
-    assert len(case.structures) == 0 and "unreadable contour" in case.source.notes[0]
+    assert len(case.structures) == 0 and "rs.dcm can't be read" in case.source.notes[0]
     with pytest.raises(UserError, match=r"slice000\.dcm isn't an RT structure set"):
         read_rtstruct(ct.files[0], case)
 
