@@ -61,3 +61,28 @@ def test_what_can_not_be_opened(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as caught:
             run(open_path(tmp_path / name))
         assert caught.value.what_to_do
+
+
+def test_any_damage_ends_in_a_message(tmp_path: Path) -> None:
+    ct = make_ct(tmp_path, (3, 8, 9))
+    roi = Roi("A", [("CLOSED_PLANAR", ct.affine[:3, 3] + np.array([[0, 0, 0], [4, 0, 0], [4, 4, 0]]), "")])
+    paths = [ct.files[0], ct.files[1], make_rtstruct(tmp_path / "rs.dcm", ct, [roi])]
+    whole = {path: path.read_bytes() for path in paths}
+    rng = np.random.default_rng(2)
+    opened = refused = 0
+    for n in range(60):
+        path = paths[n % 3]
+        data = bytearray(whole[path])
+        at = int(rng.integers(132, len(data)))
+        if n % 2:
+            del data[at : at + int(rng.integers(1, 2000))]
+        else:
+            data[at] = int(rng.integers(256))
+        path.write_bytes(data)
+        try:
+            run(read_series(series_of(tmp_path)[0]))
+            opened += 1
+        except UserError:
+            refused += 1
+        path.write_bytes(whole[path])
+    assert opened > 5 and refused > 5
