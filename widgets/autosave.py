@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QEvent, QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, run
@@ -92,7 +92,7 @@ class Autosave(QObject):
         """
         if not self.runner.wait(5):
             raise UserError("A save is still running.", "Wait a moment, then try again.")
-        QCoreApplication.sendPostedEvents(self.runner, QEvent.Type.MetaCall.value)  # its end may not be told yet
+        self.runner.deliver()  # its end may not be told yet
         if self.session is None or self.folder is None or not self.changed:
             return None
         return _save_and_release(self.session, self.folder, self.journal)

@@ -1,17 +1,19 @@
 """Runs a job (see `contourdesk.app.jobs`) in a thread and reports to the main thread.
 
 A plain Python thread on purpose: generator workers of napari and superqt lose a RuntimeError, and running out of
-GPU memory is one.
+GPU memory is one. The thread knows nothing of Qt: what it has to tell goes into a queue that the main thread empties,
+so that a window which closes in the meantime can't pull an object away from under it.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from typing import Any
 
-from qtpy.QtCore import QObject, Qt, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
@@ -19,7 +21,10 @@ from contourdesk.app.jobs import Job, Progress
 log = logging.getLogger(__name__)
 
 _REPORT_EVERY_S = 0.05  # more often than this nobody sees, and it would flood the event loop
+_LOOK_EVERY_MS = 20
 _PATIENCE_MS = 800
+
+_Told = queue.SimpleQueue[tuple[int, str, object]]  # number of the job, what, payload
 
 
 class JobRunner(QObject):
@@ -33,7 +38,6 @@ class JobRunner(QObject):
     succeeded = Signal(object)  # what the job returned
     failed = Signal(object)  # the exception
     cancelled = Signal()
-    _told = Signal(int, str, object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -42,7 +46,10 @@ class JobRunner(QObject):
         self._harmless = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._told.connect(self._on_told, Qt.ConnectionType.QueuedConnection)
+        self._told: _Told = queue.SimpleQueue()
+        self._timer = QTimer(self)
+        self._timer.setInterval(_LOOK_EVERY_MS)
+        self._timer.timeout.connect(self.deliver)
 
     @property
     def running(self) -> bool:
@@ -66,10 +73,10 @@ class JobRunner(QObject):
         self._number += 1
         self._running, self._harmless, self._stop = True, harmless, threading.Event()
         before = self._thread  # an abandoned job may still be in its last step: don't load a second model beside it
-        self._thread = threading.Thread(
-            target=self._work, args=(job, self._number, self._stop, before), name=f"job-{self._number}", daemon=True
-        )
+        arguments = (job, self._number, self._stop, before, self._told)
+        self._thread = threading.Thread(target=_work, args=arguments, name=f"job-{self._number}", daemon=True)
         self._thread.start()
+        self._timer.start()
 
     def cancel(self) -> None:
         """Ask the running job to stop at its next yield. Does nothing when none runs."""
@@ -87,6 +94,15 @@ class JobRunner(QObject):
             return not self._thread.is_alive()
         return True
 
+    def deliver(self) -> None:
+        """Report what the thread has told so far; comes by itself while the event loop runs."""
+        while True:
+            try:
+                number, what, payload = self._told.get_nowait()
+            except queue.Empty:
+                return
+            self._on_told(number, what, payload)
+
     def _on_told(self, number: int, what: str, payload: object) -> None:
         if number != self._number or not self._running:
             return  # the end of an abandoned job
@@ -94,43 +110,41 @@ class JobRunner(QObject):
             self.progressed.emit(payload)
             return
         self._running = False
+        self._timer.stop()
         if what == "cancelled":
             self.cancelled.emit()
         else:
             (self.succeeded if what == "succeeded" else self.failed).emit(payload)
 
-    # From here on: the worker thread.
 
-    def _work(self, job: Job[Any], number: int, stop: threading.Event, before: threading.Thread | None) -> None:
-        if before is not None:
-            before.join()
-        what, payload = self._drive(job, number, stop)
-        self._tell(number, what, payload)
+# From here on: the worker thread.
 
-    def _drive(self, job: Job[Any], number: int, stop: threading.Event) -> tuple[str, object]:
-        last = 0.0
+
+def _work(job: Job[Any], number: int, stop: threading.Event, before: threading.Thread | None, told: _Told) -> None:
+    if before is not None:
+        before.join()
+    what, payload = _drive(job, number, stop, told)
+    told.put((number, what, payload))
+
+
+def _drive(job: Job[Any], number: int, stop: threading.Event, told: _Told) -> tuple[str, object]:
+    last = 0.0
+    try:
         try:
-            try:
-                while not stop.is_set():
-                    step: Progress = next(job)
-                    now = time.monotonic()
-                    if now - last >= _REPORT_EVERY_S:
-                        last = now
-                        self._tell(number, "progressed", step)
-            except StopIteration as end:
-                return "succeeded", end.value
-            job.close()
-        except UserError as error:
-            log.info("a job ended with an error for the user")  # its text may name folders and patients
-            return "failed", error
-        except Exception as error:
-            # Wherever it comes from, clean-up included, it must reach the user.
-            log.exception("a job failed")
-            return "failed", error
-        return "cancelled", None
-
-    def _tell(self, number: int, what: str, payload: object) -> None:
-        try:
-            self._told.emit(number, what, payload)
-        except RuntimeError:
-            log.debug("job %d ended after its window was gone", number)
+            while not stop.is_set():
+                step: Progress = next(job)
+                now = time.monotonic()
+                if now - last >= _REPORT_EVERY_S:
+                    last = now
+                    told.put((number, "progressed", step))
+        except StopIteration as end:
+            return "succeeded", end.value
+        job.close()
+    except UserError as error:
+        log.info("a job ended with an error for the user")  # its text may name folders and patients
+        return "failed", error
+    except Exception as error:
+        # Wherever it comes from, clean-up included, it must reach the user.
+        log.exception("a job failed")
+        return "failed", error
+    return "cancelled", None
