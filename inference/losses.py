@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 IGNORE = -1
+_SMOOTH = 1e-5
 
 
 def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -46,9 +47,10 @@ def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     axes = [0, *range(2, logits.ndim)]
     intersection = (probability * onehot).sum(axes)[1:]
     size = (probability.sum(axes) + onehot.sum(axes))[1:]
-    # A class takes part where it is known; one that is known and absent still punishes false positives a little.
+    # The smoothing must be tiny: with 1, a known organ that is absent from the patch would pull its probability down
+    # a hundred times harder than a present one pulls it up, and small organs would never be learnt.
     seen = known[:, 1:].any(0)
-    dice = (2 * intersection + 1.0) / (size + 1.0)
+    dice = (2 * intersection + _SMOOTH) / (size + _SMOOTH)
     return cross_entropy + (1 - dice[seen]).mean() if bool(seen.any()) else cross_entropy
 
 

@@ -16,7 +16,7 @@ def test_equals_plain_dice_and_cross_entropy_when_everything_is_known():
     p = logits.softmax(1)
     onehot = torch.nn.functional.one_hot(target, 3).permute(0, 4, 1, 2, 3).float()
     axes = (0, 2, 3, 4)
-    dice = (2 * (p * onehot).sum(axes) + 1) / (p.sum(axes) + onehot.sum(axes) + 1)
+    dice = (2 * (p * onehot).sum(axes) + 1e-5) / (p.sum(axes) + onehot.sum(axes) + 1e-5)
     expected = torch.nn.functional.cross_entropy(logits, target) + (1 - dice[1:]).mean()
     torch.testing.assert_close(partial_dice_ce(logits, target, known), expected)
 
@@ -49,3 +49,18 @@ def test_gradient_is_finite_and_deep_supervision_leaves_out_the_coarsest():
     assert outputs[0].grad is not None and torch.isfinite(outputs[0].grad).all()
     assert outputs[1].grad is not None and outputs[1].grad.abs().sum() > 0
     assert outputs[2].grad is None
+
+
+def test_an_absent_organ_is_not_pressed_down_harder_than_a_present_one_is_lifted():
+    """Else an organ that few patches show is never learnt (it happened, with the oesophagus)."""
+    logits = torch.zeros(1, 3, 16, 16, 16)
+    logits[:, 0] = 4
+    known = torch.ones(1, 3, dtype=torch.bool)
+    target = torch.zeros(1, 16, 16, 16, dtype=torch.long)
+    target[:, 4:8, 4:8, 4:8] = 1
+    logits.requires_grad_(True)
+    partial_dice_ce(logits, target, known).backward()
+    up = -logits.grad[0, 1, 4:8, 4:8, 4:8].mean()
+    down = logits.grad[0, 2].mean()
+    assert up > 0
+    assert down < up
