@@ -12,7 +12,6 @@ import torch.nn.functional as F  # noqa: N812 - torch's own convention
 from torch import Tensor
 
 IGNORE = -1
-_SMOOTH = 1e-5
 
 
 def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
@@ -47,10 +46,10 @@ def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     axes = [0, *range(2, logits.ndim)]
     intersection = (probability * onehot).sum(axes)[1:]
     size = (probability.sum(axes) + onehot.sum(axes))[1:]
-    # The smoothing must be tiny: with 1, a known organ that is absent from the patch would pull its probability down
-    # a hundred times harder than a present one pulls it up, and small organs would never be learnt.
-    seen = known[:, 1:].any(0)
-    dice = (2 * intersection + _SMOOTH) / (size + _SMOOTH)
+    # Dice only for organs that the batch shows: smoothed Dice of an absent one would press its probability down a
+    # hundred times harder than a present one lifts it, and small organs would never be learnt.
+    seen = onehot.sum(axes)[1:] > 0
+    dice = 2 * intersection / size.clamp(min=1e-8)
     return cross_entropy + (1 - dice[seen]).mean() if bool(seen.any()) else cross_entropy
 
 
