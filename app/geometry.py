@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 Box = tuple[slice, slice, slice]
 
 # The letters at the low and the high end of each LPS axis.
@@ -22,7 +24,11 @@ PLANES = ("axial", "coronal", "sagittal")
 # For each plane: LPS axis looked along, LPS axis down the screen, LPS axis across, and whether it runs backwards.
 # Clinical convention: axial and coronal seen with the patient's right on the left of the screen, head up, and the
 # nose of a sagittal view to the left.
-_VIEWS = {"axial": (2, (1, False), (0, False)), "coronal": (1, (2, True), (0, False)), "sagittal": (0, (2, True), (1, False))}
+_VIEWS = {
+    "axial": (2, (1, False), (0, False)),
+    "coronal": (1, (2, True), (0, False)),
+    "sagittal": (0, (2, True), (1, False)),
+}
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,16 @@ class AxisOrder:
     permutation: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
 
-    def apply(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def apply(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Array (..., z, y, x) in the new order, a view."""
         lead = array.ndim - 3
         out = array.transpose(*range(lead), *(lead + a for a in self.permutation))
-        return np.flip(out, [lead + i for i, flip in enumerate(self.flips) if flip])
+        return np.flip(out, tuple(lead + i for i, flip in enumerate(self.flips) if flip))
 
-    def undo(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    def undo(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """Array back in the old order, a view; ``undo(apply(a))`` is ``a``."""
         lead = array.ndim - 3
-        out = np.flip(array, [lead + i for i, flip in enumerate(self.flips) if flip])
+        out = np.flip(array, tuple(lead + i for i, flip in enumerate(self.flips) if flip))
         return out.transpose(*range(lead), *(lead + int(a) for a in np.argsort(self.permutation)))
 
 

@@ -104,9 +104,9 @@ def tight_box(bits: Bits) -> Box | None:
     """Smallest box round the True voxels, or None."""
     if bits.size == 0:
         return None
-    plane = bits.any(axis=0)  # two passes over the voxels, not three
+    plane: Bits = np.any(bits, axis=0)  # two passes over the voxels, not three
     out = []
-    for hit in (bits.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0)):
+    for hit in (np.any(bits, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0)):
         where = np.flatnonzero(hit)
         if where.size == 0:
             return None

@@ -43,5 +43,5 @@ class Volume:
     def value_at(self, index_zyx: tuple[int, int, int]) -> float | None:
         """The voxel's value, or None outside the volume."""
         if all(0 <= i < n for i, n in zip(index_zyx, self.grid.shape, strict=True)):
-            return float(self.array[index_zyx])  # type: ignore[arg-type]
+            return float(self.array[index_zyx])
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812 - torch's own convention
+import torch.nn.functional as F
 from torch import Tensor
 
 from contourdesk.inference.losses import IGNORE
@@ -67,9 +67,7 @@ def cut_patch(
     theta[:, :3] = (matrix * half[None, :]) * to_unit[:, None]
     theta[:, 3] = centre * to_unit - 1
     theta = theta[::-1][:, [2, 1, 0, 3]].copy()
-    grid = F.affine_grid(
-        torch.from_numpy(theta).float()[None], [1, 1, *patch], align_corners=True
-    )
+    grid = F.affine_grid(torch.from_numpy(theta).float()[None], [1, 1, *patch], align_corners=True)
     img = F.grid_sample(image[None, None] - air, grid, "bilinear", "zeros", align_corners=True)[0, 0] + air
     lab = F.grid_sample(labels[None, None].float() - IGNORE, grid, "nearest", "zeros", align_corners=True)[0, 0]
     return img, (lab + IGNORE).round().to(labels.dtype)
@@ -141,7 +139,7 @@ def _rotation(angles: np.ndarray) -> np.ndarray:
 
 
 def _blur(volume: Tensor, sigma: float) -> Tensor:
-    taps = torch.exp(-torch.arange(-2, 3).float() ** 2 / (2 * sigma**2))
+    taps = torch.exp(-(torch.arange(-2, 3).float() ** 2) / (2 * sigma**2))
     taps = taps / taps.sum()
     out = F.pad(volume[None, None], [2] * 6, mode="replicate")
     for axis in range(3):

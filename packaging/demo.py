@@ -44,8 +44,7 @@ class Tour:
         end = time.monotonic() + TIMEOUT_S
         while not condition():
             QTest.qWait(50)
-            failed = next((w for w in self.app.topLevelWidgets() if w.objectName() == "error_dialog" and w.isVisible()), None)
-            if failed is not None:
+            if any(w.objectName() == "error_dialog" and w.isVisible() for w in self.app.topLevelWidgets()):
                 self.picture("error")
                 raise SystemExit(f"{what}: an error was shown, see {self.out / 'error.png'}")
             if time.monotonic() > end:

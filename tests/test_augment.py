@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from contourdesk.inference.augment import (
     Augmentation,
     blank_outside_organs,

@@ -1,6 +1,7 @@
 """The loss for partly labelled cases does what its name says."""
 
 import torch
+
 from contourdesk.inference.losses import IGNORE, deep_supervision_loss, partial_dice_ce
 
 

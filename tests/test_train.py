@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Progress
 from contourdesk.inference.train import TrainConfig, paired_labels, train
