@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +28,6 @@ from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_page import Entry, StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel, add_dock, fill_menus, make_toolbar
-
-log = logging.getLogger(__name__)
 
 _Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 
