@@ -19,6 +19,8 @@ def check_path(path: Path) -> int:
     """
     if path.is_dir() and ((path / "plans.json").exists() or list(path.glob("fold_*"))):
         return _check_model(path)
+    if path.is_file() and _is_rtstruct(path):
+        return _check_rtstruct(path)
     opened = run_job(open_path(path), f"Checking {path.name}")
     if isinstance(opened, Case):
         return _check_image(path, opened)
@@ -52,4 +54,26 @@ def _check_series(series: SeriesInfo) -> int:
     say(f"{title}: {series.slices} slices, {series.spacing_text}, {len(series.rtstructs)} structure set(s)")
     for text in (*series.problems, *series.notes):
         say(f"{title}: {text}")
-    return USER_ERROR if series.problems else GOOD
+    worst = USER_ERROR if series.problems else GOOD
+    return max([worst, *(_check_rtstruct(path) for path in series.rtstructs)])
+
+
+def _is_rtstruct(path: Path) -> bool:
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        return bool(dcmread(path, specific_tags=["Modality"], stop_before_pixels=True).get("Modality") == "RTSTRUCT")
+    except (InvalidDicomError, OSError, ValueError, EOFError):
+        return False  # open_path says what it is
+
+
+def _check_rtstruct(path: Path) -> int:
+    from contourdesk.app.rt_check import check_rtstruct
+
+    findings = check_rtstruct(path)
+    for finding in findings:
+        say(f"{path}: {finding.severity}: {finding.text}")
+    if not findings:
+        say(f"{path}: structure set, nothing wrong")
+    return USER_ERROR if any(f.severity == "error" for f in findings) else GOOD

@@ -153,6 +153,15 @@ def test_check_a_good_series_and_a_model(tmp_path: Path, model: Path, make_ct, c
     assert "Brainstem, RightParotid, Mandible" in out
 
 
+def test_check_a_structure_set(tmp_path: Path, make_ct, make_rtstruct, capsys: pytest.CaptureFixture[str]):
+    def without_label(ds):
+        del ds.StructureSetLabel
+
+    path = make_rtstruct(tmp_path / "rt.dcm", make_ct(tmp_path / "ct"), [], edit=without_label)
+    assert main(["check", str(path)]) == 2
+    assert "rt.dcm: error: The file has no StructureSetLabel" in capsys.readouterr().out
+
+
 def test_check_reports_a_gap(tmp_path: Path, make_ct, capsys: pytest.CaptureFixture[str]):
     make_ct(tmp_path / "ct", skip=[4])
     assert main(["check", str(tmp_path / "ct")]) == 2
