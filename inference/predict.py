@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import colorsys
 import logging
 import math
 import time
-import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +19,7 @@ from contourdesk import __version__
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import AxisOrder, Box
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.naming import colour_for, suggest, type_for
 from contourdesk.app.structures import Mask, Provenance, Structure
 from contourdesk.app.volume import Volume
 from contourdesk.inference.device import choose_device, describe
@@ -233,7 +232,14 @@ def _structures(found: NDArray[np.generic], model: Model) -> list[Structure]:
     else:
         boxes = find_objects(found, max_label=len(model.labels))
         masks = [_mask(found, number, box) for number, box in enumerate(boxes, 1)]
-    return [_structure(name, mask, provenance) for name, mask in zip(model.labels, masks, strict=True)]
+    names = display_names(model.labels)
+    return [_structure(name, mask, provenance) for name, mask in zip(names, masks, strict=True)]
+
+
+def display_names(labels: Sequence[str]) -> list[str]:
+    """TG-263's names for a model's labels; a label keeps its own name when two would become one."""
+    wanted = [suggest(label) or label for label in labels]
+    return [w if wanted.count(w) == 1 else label for w, label in zip(wanted, labels, strict=True)]
 
 
 def _mask(labels: NDArray[np.generic], number: int, box: Box | None) -> Mask:
@@ -242,10 +248,10 @@ def _mask(labels: NDArray[np.generic], number: int, box: Box | None) -> Mask:
     return Mask((box[0].start, box[1].start, box[2].start), labels[box] == number)
 
 
-def _structure(label: str, mask: Mask, provenance: Provenance) -> Structure:
-    red, green, blue = colorsys.hsv_to_rgb(zlib.crc32(label.encode()) / 2**32, 0.75, 1.0)
-    colour = (round(red * 255), round(green * 255), round(blue * 255))
-    return Structure(name=label, colour=colour, mask=mask, provenance=provenance)
+def _structure(name: str, mask: Mask, provenance: Provenance) -> Structure:
+    return Structure(
+        name=name, colour=colour_for(name), mask=mask, provenance=provenance, interpreted_type=type_for(name)
+    )
 
 
 def _too_large(volume: Volume) -> UserError:
