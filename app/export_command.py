@@ -63,14 +63,16 @@ def _image_of(saved: SavedReview) -> Case:
 
 
 def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, reviewer: str) -> Path:
-    from contourdesk.app.dataset import export_case
-    from contourdesk.app.dicom_write import write_rtstruct
-    from contourdesk.app.nifti_write import write_masks
-
     if kind == "rtstruct":
-        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=reviewer, label="Contourdesk")
+        from contourdesk.app.dicom_write import write_rtstruct
+
+        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=reviewer)
     if kind == "nifti":
+        from contourdesk.app.nifti_write import write_masks
+
         write_masks(structures, case.volume.grid, out / MASKS_FOLDER)
         return out / MASKS_FOLDER
+    from contourdesk.app.dataset import export_case
+
     run_job(export_case(case, structures, out / DATASET_NAME), "Writing the training case")
     return out / DATASET_NAME

@@ -117,9 +117,6 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str] | None) -> None:
-    from contourdesk.app.dicom_write import write_rtstruct
-    from contourdesk.app.nifti_write import write_masks
-
     is_dicom = case.source.header is not None
     wanted = list(formats or (("rtstruct", "nifti") if is_dicom else ("nifti",)))
     if "rtstruct" in wanted and not is_dicom:
@@ -131,7 +128,11 @@ def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: S
     if missing:
         note(f"{folder.name}: not found: {', '.join(missing)}.")
     if "rtstruct" in wanted and found:
-        write_rtstruct(case, found, folder / RTSTRUCT_NAME, reviewer="", label="Contourdesk model")
+        from contourdesk.app.dicom_write import write_rtstruct
+
+        write_rtstruct(case, found, folder / RTSTRUCT_NAME)
     if "nifti" in wanted:
+        from contourdesk.app.nifti_write import write_masks
+
         write_masks(structures, case.volume.grid, folder)
     say(f"{folder}: {', '.join(wanted)}, {len(found)} structures")

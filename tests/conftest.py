@@ -33,3 +33,29 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no shared data: set CONTOURDESK_TEST_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_view(qapp):
+    """One `OrthoView` on the screen for all tests of a module; making one takes a second."""
+    from view_phantoms import new_view
+
+    view = new_view()
+    yield view
+    view.close_views()
+    view.close()
+    view.deleteLater()
+
+
+@pytest.fixture
+def open_view(one_view, qtbot):
+    """A function that shows a session in `one_view`, with all settings as in a new view, and returns it."""
+    from view_phantoms import reset
+
+    def show(session):
+        qtbot.waitExposed(one_view)
+        reset(one_view, session)
+        qtbot.wait(80)
+        return one_view
+
+    return show

@@ -7,16 +7,17 @@ import weakref
 
 import numpy as np
 import pytest
-from contourdesk.app.geometry import Grid
-from contourdesk.app.structures import Mask
-from contourdesk.widgets.ortho_view import cursor_text
-from contourdesk.widgets.view_outlines import slice_outline
-from contourdesk.widgets.window_presets import default_window, presets_for
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
-from view_phantoms import CENTRE_LPS, MARKER_LPS, ORIENTATIONS, make_session, open_view, pixels, white_centre
+from view_phantoms import CENTRE_LPS, MARKER_LPS, ORIENTATIONS, make_session, pixels, white_centre
+
+from contourdesk.app.geometry import Grid
+from contourdesk.app.structures import Mask
+from contourdesk.widgets.ortho_view import OrthoView, cursor_text
+from contourdesk.widgets.view_outlines import slice_outline
+from contourdesk.widgets.window_presets import default_window, presets_for
 
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
@@ -32,9 +33,9 @@ def wheel(view, steps, modifiers=NONE):
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_marker_appears_on_the_clinical_side(qtbot, name):
+def test_marker_appears_on_the_clinical_side(qtbot, open_view, name):
     session = make_session(name)
-    view = open_view(qtbot, session)
+    view = open_view(session)
     grid = session.structures.grid
     view.go_to(MARKER_LPS)
     qtbot.wait(50)
@@ -50,19 +51,17 @@ def test_marker_appears_on_the_clinical_side(qtbot, name):
         told = pane.position_of(tuple(grid.to_index(MARKER_LPS)))
         # What napari draws is where the mouse and the outlines are counted from.
         assert np.hypot(seen[0] - told.x(), seen[1] - told.y()) < 2.5, plane
-    view.close_views()
 
 
-def test_aspect_follows_the_spacing(qtbot):
-    view = open_view(qtbot, make_session("axial"))  # 4 x 2 x 2 mm
+def test_aspect_follows_the_spacing(qtbot, open_view):
+    view = open_view(make_session("axial"))  # 4 x 2 x 2 mm
     pane = view.planes["coronal"]
     a, b, c = (pane.position_of(i) for i in ((0, 0, 0), (10, 0, 0), (0, 0, 10)))
     assert abs(b.y() - a.y()) == pytest.approx(2 * abs(c.x() - a.x()))
-    view.close_views()
 
 
-def test_click_moves_the_crosshair_of_all_planes(qtbot):
-    view = open_view(qtbot, make_session("axial"))
+def test_click_moves_the_crosshair_of_all_planes(qtbot, open_view):
+    view = open_view(make_session("axial"))
     pane = view.planes["axial"]
     z = view.cross_index[0]
     QTest.mouseClick(pane.native, LEFT, NONE, pane.position_of((z, 12, 31)).toPoint())
@@ -71,13 +70,12 @@ def test_click_moves_the_crosshair_of_all_planes(qtbot):
     QTest.mouseClick(pane.native, LEFT, NONE, pane.position_of((5, 20, 31)).toPoint())
     assert view.cross_index == (5, 20, 31)
     assert view.current_plane in ("axial", "sagittal")
-    view.close_views()
 
 
 @pytest.mark.parametrize("name", ORIENTATIONS)
-def test_wheel_goes_towards_the_head(qtbot, name):
+def test_wheel_goes_towards_the_head(qtbot, open_view, name):
     session = make_session(name)
-    view = open_view(qtbot, session)
+    view = open_view(session)
     grid = session.structures.grid
     before = grid.to_world(view.cross_index)
     wheel(view.planes["axial"], 2)
@@ -85,11 +83,10 @@ def test_wheel_goes_towards_the_head(qtbot, name):
     assert after[2] - before[2] == pytest.approx(8, abs=1)  # 4 mm apart, slightly tilted at most
     wheel(view.planes["axial"], 999)
     assert 0 <= view.cross_index[grid.view("axial").slice_axis] < max(grid.shape)
-    view.close_views()
 
 
-def test_ctrl_wheel_zooms_about_the_mouse_and_leaves_the_slice(qtbot):
-    view = open_view(qtbot, make_session("axial"))
+def test_ctrl_wheel_zooms_about_the_mouse_and_leaves_the_slice(qtbot, open_view):
+    view = open_view(make_session("axial"))
     pane = view.planes["axial"]
     at = QPointF(pane.native.rect().center())
     before, slices = pane.index_at(at), view.cross_index
@@ -99,11 +96,10 @@ def test_ctrl_wheel_zooms_about_the_mouse_and_leaves_the_slice(qtbot):
     assert pane.canvas.zoom == pytest.approx(zoom * 1.15**3, rel=1e-3)
     assert np.allclose(pane.index_at(at), before, atol=0.02)
     assert view.cross_index == slices
-    view.close_views()
 
 
-def test_drags_pan_and_change_the_window(qtbot):
-    view = open_view(qtbot, make_session("axial"))
+def test_drags_pan_and_change_the_window(qtbot, open_view):
+    view = open_view(make_session("axial"))
     pane = view.planes["axial"]
     start = pane.native.rect().center()
     before = pane.position_of((0, 0, 0))
@@ -115,22 +111,20 @@ def test_drags_pan_and_change_the_window(qtbot):
     assert (after.x() - before.x(), after.y() - before.y()) == pytest.approx((30, 20), abs=0.5)
     centre, width = view.window
     assert centre > 40 and width > 400
-    view.close_views()
 
 
-def test_double_click_shows_one_plane_and_all_again(qtbot):
-    view = open_view(qtbot, make_session("axial"))
+def test_double_click_shows_one_plane_and_all_again(qtbot, open_view):
+    view = open_view(make_session("axial"))
     pane = view.planes["coronal"]
     for alone in (True, False):
         QTest.mouseDClick(pane.native, LEFT, NONE, pane.native.rect().center())
         qtbot.wait(50)
         assert [p.isVisible() for p in view.planes.values()] == [not alone, not alone, True]
-    view.close_views()
 
 
-def test_read_out_gives_value_and_place(qtbot):
+def test_read_out_gives_value_and_place(qtbot, open_view):
     session = make_session("ras")
-    view = open_view(qtbot, session)
+    view = open_view(session)
     view.go_to(MARKER_LPS)
     qtbot.wait(30)
     pane = view.planes["axial"]
@@ -144,7 +138,6 @@ def test_read_out_gives_value_and_place(qtbot):
     with qtbot.waitSignal(view.cursor_moved) as told:
         QApplication.sendEvent(pane.native, QEvent(QEvent.Type.Leave))
     assert told.args == [""]
-    view.close_views()
 
 
 def test_read_out_text():
@@ -159,9 +152,9 @@ def test_window_presets():
     assert default_window(session.case.volume) == (40, 400)
 
 
-def test_structures_are_drawn_in_their_colour_and_can_be_hidden(qtbot):
+def test_structures_are_drawn_in_their_colour_and_can_be_hidden(qtbot, open_view):
     session = make_session("axial")
-    view = open_view(qtbot, session)
+    view = open_view(session)
     structure = session.structures.named("Left")
     view.set_display("fill")
     view.set_opacity(1.0)
@@ -183,12 +176,11 @@ def test_structures_are_drawn_in_their_colour_and_can_be_hidden(qtbot):
     assert colour() == [0, 0, 0]
     session.undo()
     assert colour() == [0, 255, 0]
-    view.close_views()
 
 
-def test_active_structure_goes_with_its_structure(qtbot):
+def test_active_structure_goes_with_its_structure(qtbot, open_view):
     session = make_session("axial")
-    view = open_view(qtbot, session)
+    view = open_view(session)
     structure = session.structures.items[0].id
     view.set_active(structure)
     with qtbot.waitSignal(view.active_changed) as told:
@@ -196,7 +188,6 @@ def test_active_structure_goes_with_its_structure(qtbot):
     assert told.args == [None] and view.active is None
     with pytest.raises(KeyError):
         view.set_active("nobody")
-    view.close_views()
 
 
 def test_outline_runs_between_set_and_unset_voxels():
@@ -215,11 +206,15 @@ def test_outline_runs_between_set_and_unset_voxels():
 
 def test_closing_frees_view_and_session(qtbot):
     session = make_session("axial")
-    view = open_view(qtbot, session)
+    view = OrthoView()
+    view.resize(600, 400)
+    view.show()
+    view.set_session(session)
+    qtbot.wait(50)
     kept = [weakref.ref(session), weakref.ref(view.planes["axial"].canvas)]
     view.close_views()
     view.close_views()
-    view.hide()
+    view.close()
     session.rename(session.structures.items[0].id, "Nobody listens any more")
     qtbot.wait(50)
     del session

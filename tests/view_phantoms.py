@@ -1,10 +1,11 @@
-"""Sessions for the tests of the views: one ball of bright voxels and a few structures, on grids of every orientation."""
+"""Sessions for the tests of the views: a bright ball and a few structures, on grids of every orientation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.geometry import Grid
 from contourdesk.app.review import ReviewSession
@@ -45,10 +46,10 @@ def ball(grid: Grid, centre_lps, radius_mm: float) -> np.ndarray:
 
 
 def make_session(name: str) -> ReviewSession:
-    """Air with a bright ball at `MARKER_LPS`, and three structures: "Left" at the patient's left, "Big" over it, "Empty"."""
+    """Air with a bright ball at `MARKER_LPS`; "Left" lies at the patient's left, "Big" round it, "Empty" is empty."""
     grid = make_grid(name)
     hu = np.where(ball(grid, MARKER_LPS, 9.0), 1000, -1000).astype(np.int16)
-    left = np.array(CENTRE_LPS) + (20, 10, 0)
+    left = np.add(CENTRE_LPS, (20, 10, 0))
     items = [
         Structure("Left", (255, 0, 0), Mask.from_dense(ball(grid, left, 12.0)), Provenance("model")),
         Structure("Big", (0, 0, 255), Mask.from_dense(ball(grid, left, 16.0)), Provenance("model")),
@@ -59,16 +60,24 @@ def make_session(name: str) -> ReviewSession:
     return ReviewSession(Case(Patient(), volume, Source(Path("phantom"), "1.2.3"), StructureSet(grid, tuple(items))))
 
 
-def open_view(qtbot, session: ReviewSession | None) -> OrthoView:
-    """An `OrthoView` on the screen. The test closes it with `close_views`."""
+def new_view() -> OrthoView:
+    """An `OrthoView` on the screen, of 900 x 640 pixels."""
     view = OrthoView()
-    qtbot.addWidget(view, before_close_func=lambda v: v.close_views())
     view.resize(900, 640)
     view.show()
-    qtbot.waitExposed(view)
-    view.set_session(session)
-    qtbot.wait(80)
     return view
+
+
+def reset(view: OrthoView, session: ReviewSession) -> None:
+    """Show a session, with all settings as in a new view."""
+    view.set_session(None)
+    view.set_tool("navigate")
+    view.set_display("outline")
+    view.set_opacity(0.35)
+    view.set_brush_mm(10.0)
+    view.set_brush_3d(False)
+    view.set_session(session)
+    view.reset_view()
 
 
 def pixels(view: OrthoView, plane: str) -> np.ndarray:
@@ -76,7 +85,9 @@ def pixels(view: OrthoView, plane: str) -> np.ndarray:
     native = view.planes[plane].native
     image = view.screenshot()
     corner = native.mapTo(view, native.rect().topLeft())
-    image = image.copy(corner.x(), corner.y(), native.width(), native.height()).convertToFormat(image.Format.Format_RGB32)
+    image = image.copy(corner.x(), corner.y(), native.width(), native.height()).convertToFormat(
+        image.Format.Format_RGB32
+    )
     raw = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine() // 4, 4)
     return raw[:, : image.width(), 2::-1].copy()
 

@@ -58,8 +58,8 @@ class ImageCanvas(QWidget):
 
     def show_volume(self, volume: Volume | None, plane: ViewPlane | None) -> None:
         """Show `plane` of `volume`, fitted; None empties the canvas."""
-        self._model.layers.clear()
-        self._layer, self._grid, self._plane = None, None, None
+        self._drop_layer()
+        self._grid, self._plane = None, None
         if volume is None or plane is None:
             return
         grid = volume.grid
@@ -140,9 +140,13 @@ class ImageCanvas(QWidget):
 
     def close_canvas(self) -> None:
         """Free napari's objects; the widget is of no use after it."""
-        self._model.layers.clear()
-        self._layer = None
+        self._drop_layer()
         self._viewer.close()
+
+    def _drop_layer(self) -> None:
+        if self._layer is not None:
+            self._model.layers.remove(self._layer)
+            self._layer = None
 
     def _extent_mm(self) -> tuple[float, float]:
         grid, plane = self._grid, self._plane
