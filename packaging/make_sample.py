@@ -8,11 +8,11 @@ DATASET is an nnU-Net raw dataset folder of head-and-neck CT (`imagesTr`, `label
 for the DICOM slices. Only whole training cases are used (those that `quality.json` does not call blanked).
 
 How: all cases are placed on one grid (affine), then warped to their common mean by three rounds of demons
-registration. After each round the mean deformation is taken out of the template, so that its shape is the mean shape and
-not that of any one case. Each voxel of the result is the mean of the middle half of the values that the cases have there
-(at least 12 cases), so no single patient's image is in it. Then: couch and air are cleared, the contrast that
-averaging took is given back by unsharp masking, and scanner-like noise from a fixed seed is added.
-The result is the same each time. It takes about an hour on one core.
+registration. After each round the mean deformation is taken out of the template, so that its shape is the mean shape
+and not that of any one case. Each voxel of the result is the mean of the middle half of the values that the cases
+have there (at least 12 cases), so no single patient's image is in it. Then: couch and air are cleared, the contrast
+that averaging took is given back by unsharp masking, and scanner-like noise from a fixed seed is added. The result is
+the same each time. It takes about an hour on one core.
 """
 
 from __future__ import annotations
