@@ -83,15 +83,18 @@ def mirror_left_right(image: Tensor, labels: Tensor, swap: Mapping[int, int]) ->
 
 
 def blank_outside_organs(image: Tensor, labels: Tensor, air: float, rng: np.random.Generator) -> Tensor:
-    """Blank everything but the contoured organs above or below a random slice.
+    """Blank everything but the contoured organs and a margin of one or two voxels, above or below a random slice.
 
-    Some public planning CTs come like that (OpenKBP). Blanked slices themselves are never trained on; this keeps
-    the network steady beside such a border.
+    Some public planning CTs come like that (OpenKBP; its margin is up to 10 mm). Blanked slices themselves are never
+    trained on; this keeps the network steady when it meets them. Without the margin it would learn that the whole
+    of such an island is the organ.
     """
     cut = int(rng.integers(1, image.shape[0] - 1))
     part = slice(0, cut) if rng.random() < 0.5 else slice(cut, None)
     out = image.clone()
-    keep = labels[part] > 0
+    margin = int(rng.integers(1, 3))
+    organs = (labels[part] > 0).float()[:, None]
+    keep = F.max_pool2d(organs, 2 * margin + 1, stride=1, padding=margin)[:, 0] > 0
     out[part] = torch.where(keep, image[part], torch.full_like(image[part], air))
     return out
 

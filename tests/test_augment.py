@@ -70,7 +70,12 @@ def test_blanking_keeps_the_organs(ball):
     image, labels = ball
     out = blank_outside_organs(image + 5, labels, -9.0, np.random.default_rng(0))
     assert torch.equal(out[labels > 0], (image + 5)[labels > 0])
-    assert (out == -9.0).any()
+    blank = (out == -9.0).all(dim=1).all(dim=1)
+    assert blank.any(), "slices without an organ are all air"
+    cut = [z for z in range(len(out)) if (out[z] == -9.0).any() and (labels[z] > 0).any()]
+    assert cut, "slices with an organ keep it and a margin"
+    kept = (out != -9.0) & (labels == 0)
+    assert all(0 < int(kept[z].sum()) < 500 for z in cut)
 
 
 def test_intensity_changes_keep_shape_and_stay_finite(ball):
