@@ -169,11 +169,12 @@ def test_structures_are_drawn_in_their_colour_and_can_be_hidden(qtbot, open_view
     assert colour() == [255, 0, 0]
     session.recolour(structure.id, (0, 255, 0))
     assert colour() == [0, 255, 0]
+    below = [0, 0, 255]  # "Big" lies round it
     view.set_visible(structure.id, False)
-    assert colour() == [0, 0, 0] and not view.is_visible(structure.id)
+    assert colour() == below and not view.is_visible(structure.id)
     view.set_visible(structure.id, True)
     session.delete(structure.id)
-    assert colour() == [0, 0, 0]
+    assert colour() == below
     session.undo()
     assert colour() == [0, 255, 0]
 
@@ -200,23 +201,29 @@ def test_outline_runs_between_set_and_unset_voxels():
     path = slice_outline(Mask.from_dense(bits), grid.view("axial"), 2)
     assert path.contains(QPointF(5, 4)) and not path.contains(QPointF(6, 5))
     box = slice_outline(Mask.from_dense(bits), grid.view("sagittal"), 7).boundingRect()
-    assert (box.left(), box.right(), box.top(), box.bottom()) == pytest.approx((2.5, 6.5, 1.5, 2.5))
+    # Corners are rounded, so a row one voxel thin ends an eighth of a voxel early.
+    assert (box.left(), box.right(), box.top(), box.bottom()) == pytest.approx((2.625, 6.375, 1.5, 2.5))
     assert slice_outline(Mask.from_dense(bits), grid.view("axial"), 3).isEmpty()
 
 
-def test_closing_frees_view_and_session(qtbot):
-    session = make_session("axial")
+def test_closing_lets_go_of_the_session(qtbot):
     view = OrthoView()
-    view.resize(600, 400)
-    view.show()
-    view.set_session(session)
-    qtbot.wait(50)
-    kept = [weakref.ref(session), weakref.ref(view.planes["axial"].canvas)]
-    view.close_views()
-    view.close_views()
-    view.close()
-    session.rename(session.structures.items[0].id, "Nobody listens any more")
-    qtbot.wait(50)
-    del session
+
+    def show_and_close():
+        # In a frame of its own: napari looks at the locals of its callers, and Python keeps what it saw.
+        session = make_session("axial")
+        view.resize(600, 400)
+        view.show()
+        view.set_session(session)
+        qtbot.wait(50)
+        kept = weakref.ref(session)
+        view.close_views()
+        view.close_views()
+        view.close()
+        session.rename(session.structures.items[0].id, "Nobody listens any more")
+        qtbot.wait(50)
+        return kept
+
+    kept = show_and_close()
     gc.collect()
-    assert kept[0]() is None
+    assert kept() is None
