@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.naming import label_key
 from contourdesk.app.structures import Mask, Structure, StructureSet, tight_box
 from contourdesk.app.volume import Volume
 
@@ -176,12 +177,19 @@ def _midline(mask: Mask, volume: Volume | None) -> float | None:
 # -- overlaps ----------------------------------------------------------------------------------------------------
 
 
+def _organ(s: Structure) -> tuple[str, str]:
+    """What two structures of one organ share; "Brainstem (2)" is how a second Brainstem is called."""
+    return label_key(re.sub(r" \(\d+\)$", "", s.name))
+
+
 def _overlaps(structures: StructureSet) -> list[Finding]:
     out = []
     organs = [s for s in structures if s.interpreted_type not in _NO_ORGANS and not s.mask.is_empty]
     for a, b in combinations(organs, 2):
         if any(p.start >= q.stop or q.start >= p.stop for p, q in zip(a.mask.box, b.mask.box, strict=True)):
             continue
+        if _organ(a) == _organ(b):
+            continue  # a proposal beside the imported or edited structure of the same organ
         both = a.mask.bits & b.mask.read(a.mask.box)
         count = int(np.count_nonzero(both))
         if count == 0:

@@ -11,6 +11,7 @@ from contourdesk.app.dicom_read import read_series
 from contourdesk.app.errors import UserError
 from contourdesk.app.opening import open_path
 from contourdesk.app.project import SavedReview, load, needs_recovery, resume
+from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
 
 RTSTRUCT_NAME = "rtstruct.dcm"
@@ -19,7 +20,7 @@ DATASET_NAME = "Dataset501_Contourdesk"
 
 
 def export_review(folder: Path, out: Path, formats: Sequence[str], everything: bool = False) -> int:
-    """Write the accepted structures of a review, or `everything`, and return the exit code.
+    """Write the accepted structures of a review, or `everything` but rejected ones, and return the exit code.
 
     Parameters
     ----------
@@ -35,7 +36,8 @@ def export_review(folder: Path, out: Path, formats: Sequence[str], everything: b
         note(text)
     case = _image_of(saved)
     session = resume(case, saved)
-    chosen = [s for s in session.structures if everything or s.decision.state == "accepted"]
+    states = ("accepted", "unreviewed") if everything else ("accepted",)
+    chosen = [s for s in session.structures if s.decision.state in states]
     if not chosen:
         raise UserError(
             "No structure of this review is accepted." if len(session.structures) else "This review has no structures.",
@@ -46,7 +48,7 @@ def export_review(folder: Path, out: Path, formats: Sequence[str], everything: b
         formats = [f for f in formats if f != "rtstruct"]
     out.mkdir(parents=True, exist_ok=True)
     for name in formats:
-        say(f"{_write(name, case, chosen, out, session.reviewer)}: {len(chosen)} structures")
+        say(f"{_write(name, case, chosen, out, session)}: {len(chosen)} structures")
     return GOOD
 
 
@@ -62,11 +64,11 @@ def _image_of(saved: SavedReview) -> Case:
     raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
 
 
-def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, reviewer: str) -> Path:
+def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession) -> Path:
     if kind == "rtstruct":
         from contourdesk.app.dicom_write import write_rtstruct
 
-        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=reviewer)
+        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=session.reviewer)
     if kind == "nifti":
         from contourdesk.app.nifti_write import write_masks
 
@@ -74,5 +76,7 @@ def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, re
         return out / MASKS_FOLDER
     from contourdesk.app.dataset import export_case
 
-    run_job(export_case(case, structures, out / DATASET_NAME), "Writing the training case")
+    job = export_case(case, structures, out / DATASET_NAME, only_accepted=False)  # chosen by the caller
+    for text in run_job(job, "Writing the training case").notes:
+        note(text)
     return out / DATASET_NAME

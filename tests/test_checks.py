@@ -100,6 +100,12 @@ def test_overlap() -> None:
     assert findings(a, structure("P", (5, 9, 10, 20, 25, 35), kind="PTV")) == []
 
 
+@pytest.mark.parametrize("second", ["Brainstem (2)", "brain stem"])
+def test_two_versions_of_one_organ_may_overlap(second: str) -> None:
+    first = structure("Brainstem", (5, 9, 10, 20, 20, 30))
+    assert findings(first, structure(second, (5, 9, 10, 20, 25, 35))) == []
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
