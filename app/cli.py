@@ -109,7 +109,10 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="nnU-Net raw dataset: imagesTr, labelsTr, ...")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
-    parser.add_argument("--minutes", type=_positive, required=True, metavar="M", help="how long to train")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=_positive, default=60.0, metavar="M", help="how long to train")
+    length.add_argument("--steps", type=_count, metavar="N", help="how many iterations to train, repeatable")
+    parser.add_argument("--from", dest="start_from", type=Path, metavar="MODEL", help="model folder to go on from")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the model folder")
     parser.add_argument("--spacing", type=_spacing, metavar="Z,Y,X", help="mm; the dataset's median unless given")
     parser.add_argument("--device", default="auto", help=_DEVICE)
@@ -132,6 +135,12 @@ def _positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a number above zero")
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above zero")
+    return int(text)
 
 
 def _spacing(text: str) -> tuple[float, float, float]:
@@ -183,8 +192,9 @@ def _train(options: argparse.Namespace) -> int:
     from contourdesk.inference.device import choose_device
     from contourdesk.inference.train import TrainConfig, train
 
-    config = TrainConfig(minutes=options.minutes, spacing_mm=options.spacing, device=str(choose_device(options.device)))
-    job = train(options.dataset, options.out, config, options.resume)
+    device = str(choose_device(options.device))
+    config = TrainConfig(minutes=options.minutes, steps=options.steps, spacing_mm=options.spacing, device=device)
+    job = train(options.dataset, options.out, config, options.resume, options.start_from)
     folder = run_job_as_json(job) if options.json else run_job(job, "Training")
     if not options.json:
         say(f"The model is in {folder}.")

@@ -34,6 +34,7 @@ from contourdesk.inference.networks import build_network
 from contourdesk.inference.training_data import AIR_HU, RawDataset, TrainingCase, fingerprint, preprocess_cases
 
 CONFIGURATION = "3d_fullres"
+FINAL = "fold_0/checkpoint_final.pth"
 
 
 @dataclass(frozen=True)
@@ -197,12 +198,17 @@ class _Sampler:
 
 
 def train(
-    dataset_folder: Path, out: Path, config: TrainConfig, resume: bool = False
+    dataset_folder: Path, out: Path, config: TrainConfig, resume: bool = False, start_from: Path | None = None
 ) -> Generator[Progress, None, Path]:
     """Train and write a model folder `out` (plans.json, dataset.json, fold_0/checkpoint_final.pth, progress.csv).
 
-    Yields after every iteration. Raises UserError for a dataset that can't be used. Everything that a restart
-    needs is in ``fold_0/checkpoint_latest.pth``.
+    With `start_from`, a model folder that this function wrote, go on from its weights with its plans and a new
+    schedule. With `resume`, go on with a run that was stopped; everything that it needs is in
+    ``fold_0/checkpoint_latest.pth``. Yields after every iteration.
+
+    Raises
+    ------
+    UserError : a dataset or a model that can't be used.
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -218,7 +224,10 @@ def train(
         plans = json.loads(plans_path.read_text())
     else:
         yield Progress(0, 0, "Measuring the dataset")
-        plans = make_plans(dataset, config, fingerprint(dataset, names, config.window_hu))
+        if start_from is None:
+            plans = make_plans(dataset, config, fingerprint(dataset, names, config.window_hu))
+        else:
+            plans = _plans_of(start_from, dataset)
         plans_path.write_text(json.dumps(plans, indent=1))
         info = json.loads((dataset_folder / "dataset.json").read_text())
         (out / "dataset.json").write_text(json.dumps(info, indent=1))
@@ -241,6 +250,9 @@ def train(
         [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}],
         lr=config.learning_rate,
     )
+    if start_from is not None:
+        weights = torch.load(start_from / FINAL, map_location=device, weights_only=True)["network_weights"]
+        network.load_state_dict(weights)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     sampler = _Sampler(cases, config, plans, paired_labels(dataset.labels))
     step, spent = 0, 0.0
@@ -277,11 +289,23 @@ def train(
                 write_checkpoint(fold / "checkpoint_best.pth", average)
             done, total = (step, config.steps) if config.steps else (int(spent), int(budget))
             yield Progress(done, total, f"Step {step}, loss {loss:.3f}")
-        write_checkpoint(fold / "checkpoint_final.pth", average)
+        write_checkpoint(out / FINAL, average)
     finally:
         _save(latest, _state(network, optimiser, average, step, spent))
         log.close()
     return out
+
+
+def _plans_of(model: Path, dataset: RawDataset) -> dict[str, Any]:
+    """The plans of a model to go on from, whose organs must be the dataset's."""
+    for part in ("plans.json", "dataset.json", FINAL):
+        if not (model / part).is_file():
+            raise UserError(f"The model folder {model} has no {part}.", "Choose a folder that a training wrote.")
+    labels = json.loads((model / "dataset.json").read_text())["labels"]
+    if {k: int(v) for k, v in labels.items() if k != "background"} != dataset.labels:
+        raise UserError("The model knows other organs than the dataset.", "Start without it, or use its dataset.")
+    plans: dict[str, Any] = json.loads((model / "plans.json").read_text())
+    return plans
 
 
 def _state(

@@ -1,6 +1,7 @@
 """A short real training run: it learns, stops, goes on, and leaves a model folder."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import SimpleITK as sitk
 import torch
 
 from contourdesk.app.errors import UserError
-from contourdesk.app.jobs import Progress
-from contourdesk.inference.train import TrainConfig, paired_labels, train
+from contourdesk.app.jobs import Progress, run
+from contourdesk.inference.train import FINAL, TrainConfig, paired_labels, train
 from contourdesk.inference.training_data import RawDataset, preprocess_cases, whole_anatomy
 
 QUICK = TrainConfig(steps=40, patch_size=(16, 16, 16), features=(8, 16), batch_size=2, learning_rate=5e-3)
@@ -89,6 +90,20 @@ def test_trains_stops_and_goes_on(dataset: Path, tmp_path: Path):
     assert all(v.dtype == torch.float16 for v in weights["network_weights"].values())
     for name in ("plans.json", "dataset.json"):
         assert json.loads((out / name).read_text())
+
+
+def test_goes_on_from_a_model(dataset: Path, tmp_path: Path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(train(dataset, first, replace(QUICK, steps=20)))
+    run(train(dataset, second, replace(QUICK, steps=1, learning_rate=0.0), start_from=first))
+    a, b = (torch.load(m / FINAL, weights_only=True)["network_weights"] for m in (first, second))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert (first / "plans.json").read_text() == (second / "plans.json").read_text()
+    info = json.loads((first / "dataset.json").read_text())
+    info["labels"]["Other"] = 3
+    (first / "dataset.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match="other organs"):
+        run(train(dataset, tmp_path / "third", QUICK, start_from=first))
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path):
