@@ -108,19 +108,20 @@ def main() -> int:
     tour.picture("segmenting")
     tour.wait("Segmenting", lambda: not window.predict.running)
     session = window.session
-    if session is None or not len(session.structures):
+    if session is None or not any(s.provenance.source == "model" for s in session.structures):
         raise SystemExit("The model proposed nothing.")
     found = [s for s in session.structures if not s.mask.is_empty]
     print(f"Segmented: {', '.join(f'{s.name} {s.volume_ml(session.case.volume.grid):.1f} ml' for s in found)}")
 
-    shown = next((s for s in found if s.name.startswith("Parotid_R")), found[0])
+    proposed = [s for s in found if s.provenance.source == "model"]
+    shown = next((s for s in proposed if s.name.startswith("Parotid_R")), proposed[0])
     window.table.set_active(shown.id)
     window.view.centre_on(shown.id)
     tour.picture("proposed")
     _correct(tour)
     tour.picture("correcting")
     window.view.set_tool("navigate")
-    for structure in found[:-1]:
+    for structure in proposed[:-1]:
         window.table.set_active(structure.id)
         window.decide("accepted")
     window.table.set_active(shown.id)

@@ -103,6 +103,9 @@ def add_dock(window: QMainWindow, title: str, name: str, panel: QWidget, area: Q
     dock.setAllowedAreas(Qt.DockWidgetArea.LeftDockWidgetArea | Qt.DockWidgetArea.RightDockWidgetArea)
     dock.setTitleBarWidget(_title_bar(title, dock))
     dock.setWidget(panel)
+    for part in (dock.titleBarWidget(), panel):
+        # Plain QWidgets paint no ground of their own; the window's separators would shine through where they once were.
+        part.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
     window.addDockWidget(area, dock)
     return dock
 
