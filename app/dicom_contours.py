@@ -17,6 +17,7 @@ from pydicom.tag import Tag
 from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours import mask_to_contours
+from contourdesk.app.contours_place import left_to_draw
 from contourdesk.app.geometry import Grid
 from contourdesk.app.structures import Structure
 
@@ -79,12 +80,10 @@ def _fits(text: str, codes: list[str]) -> bool:
 
 
 def contour_items(structure: Structure, case: Case) -> list[Dataset]:
-    """Items of the Contour Sequence: imported contours as they came, else the mask's edges."""
+    """Items of the Contour Sequence: imported contours as they came, then the mask's edges where none stands for it."""
     grid = case.volume.grid
-    if structure.contours is not None:
-        return [_item(c.points_lps, c.kind, _image_of(c, case), exact=True) for c in structure.contours]
-    out = []
-    for contour in mask_to_contours(structure.mask, grid):
+    out = [_item(c.points_lps, c.kind, _image_of(c, case), exact=True) for c in structure.contours or ()]
+    for contour in mask_to_contours(left_to_draw(structure, grid, case.source.image_uids), grid):
         out.append(_item(contour.points_lps, contour.kind, _slice_image(contour, grid, case), exact=False))
     return out
 
@@ -145,11 +144,11 @@ def same_contours(wanted: Sequence[Contour] | None, found: Sequence[Contour] | N
     """Whether imported contours came back point for point; True where there were none to keep."""
     if wanted is None:
         return True
-    if found is None or len(wanted) != len(found):
+    if found is None or len(wanted) > len(found):
         return False
     return all(
         a.kind == b.kind
         and a.points_lps.shape == b.points_lps.shape
         and np.allclose(a.points_lps, b.points_lps, rtol=0, atol=TOLERANCE_MM)
-        for a, b in zip(wanted, found, strict=True)
+        for a, b in zip(wanted, found, strict=False)  # those drawn anew come behind
     )

@@ -88,6 +88,12 @@ class MaskStep:
         return z, y, x
 
     @property
+    def slices(self) -> list[int]:
+        """The slices on which voxels differ."""
+        changed = unpack(self.before, self.shape) != unpack(self.after, self.shape)
+        return [self.offset[0] + int(k) for k in np.flatnonzero(changed.any(axis=(1, 2)))]
+
+    @property
     def nbytes(self) -> int:
         """Memory that this step holds."""
         return len(self.before) + len(self.after)
@@ -101,23 +107,29 @@ class MaskStep:
 
 @dataclass(frozen=True, eq=False)
 class HeaderStep:
-    """The header of a structure changed; `dropped` are imported contours that it lost on the way, or None."""
+    """The header of a structure changed; `dropped` are imported contours that it lost on the way, with their places."""
 
     structure_id: str
     before: Header
     after: Header
-    dropped: tuple[Contour, ...] | None = None
+    dropped: tuple[tuple[int, Contour], ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Memory that this step holds."""
-        return 500 + sum(c.points_lps.nbytes for c in self.dropped or ())
+        return 500 + sum(c.points_lps.nbytes for _, c in self.dropped)
 
     def apply(self, items: StructureSet, forward: bool) -> StructureSet:
         """The structures with this step done (or taken back). Raises KeyError for an unknown id."""
         new = (self.after if forward else self.before).put(items.get(self.structure_id))
-        if self.dropped is not None:
-            new = replace(new, contours=None if forward else self.dropped)
+        if self.dropped:
+            contours = list(new.contours or ())
+            for place, contour in self.dropped[:: -1 if forward else 1]:
+                if forward:
+                    del contours[place]
+                else:
+                    contours.insert(place, contour)
+            new = replace(new, contours=tuple(contours))
         return items.put(new)
 
 

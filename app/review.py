@@ -11,6 +11,8 @@ import numpy as np
 from psygnal import Signal
 
 from contourdesk.app.case import Case
+from contourdesk.app.contour import Contour
+from contourdesk.app.contours_place import place, touched
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Box
 from contourdesk.app.history import (
@@ -24,12 +26,11 @@ from contourdesk.app.history import (
     Step,
     mask_step,
 )
-from contourdesk.app.structures import Bits, Colour, Decision, Mask, Provenance, Structure, StructureSet
+from contourdesk.app.structures import MAX_NAME, Bits, Colour, Decision, Mask, Provenance, Structure, StructureSet
 
 log = logging.getLogger(__name__)
 
 STATES = ("unreviewed", "accepted", "rejected")
-MAX_NAME = 64  # DICOM's LO; a longer ROI name could not be exported as it is
 # Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
@@ -162,16 +163,22 @@ class ReviewSession:
     def paint(self, structure_id: str, offset: Index, bits: Bits, tool: str = "brush") -> None:
         """Make the box at `offset` of one structure hold `bits` (z, y, x); what lies outside the grid is ignored.
 
-        The structure counts as edited by the reviewer, loses its imported contours, and a decision on it is
-        reopened. Nothing happens when no voxel would change. Raises KeyError for an unknown structure.
+        The structure counts as edited by the reviewer, loses its imported contours on the slices that change, and a
+        decision on it is reopened. Nothing happens when no voxel would change. Raises KeyError for an unknown one.
         """
         old = self._structures.get(structure_id)
         offset, bits = _clip(offset, np.asarray(bits, dtype=bool), self._structures.grid.shape)
         step = mask_step(old, offset, bits)
         if step is not None:
             text = f"{tool.capitalize()} on {old.name}"
-            header = HeaderStep(structure_id, Header.of(old), self._edited_header(old), dropped=old.contours)
+            header = HeaderStep(structure_id, Header.of(old), self._edited_header(old), self._dropped(old, step.slices))
             self._do(tool, text, [step, header])
+
+    def _dropped(self, old: Structure, slices: Sequence[int]) -> tuple[tuple[int, Contour], ...]:
+        """Imported contours, with their places, that a change of these slices makes untrue."""
+        contours = old.contours or ()
+        placement = place(contours, self._structures.grid, self.case.source.image_uids)
+        return tuple((i, contours[i]) for i in touched(placement, slices))
 
     def replace_mask(self, structure_id: str, mask: Mask, tool: str) -> None:
         """Give a structure a new mask (smoothing, margin, ...); else like `paint`."""

@@ -82,7 +82,8 @@ def _step(s: Step) -> dict[str, Any]:
         return {"kind": "mask", "id": s.structure_id, "offset": s.offset, "shape": s.shape, **sides}
     if isinstance(s, HeaderStep):
         sides_ = {"before": header_to_json(s.before), "after": header_to_json(s.after)}
-        return {"kind": "header", "id": s.structure_id, **sides_, "dropped": _contours(s.dropped)}
+        dropped = _contours(tuple(c for _, c in s.dropped)) if s.dropped else None
+        return {"kind": "header", "id": s.structure_id, **sides_, "dropped": dropped, "at": [i for i, _ in s.dropped]}
     mask = s.structure.mask
     return {
         "kind": "presence",
@@ -103,7 +104,9 @@ def _read_step(read: dict[str, Any]) -> Step:
         return MaskStep(read["id"], *place, _data(read["before"]), _data(read["after"]))
     if read["kind"] == "header":
         sides = (header_from_json(read["before"]), header_from_json(read["after"]))
-        return HeaderStep(read["id"], *sides, _read_contours(read["dropped"]))
+        dropped = _read_contours(read["dropped"]) or ()
+        at = read.get("at", range(len(dropped)))  # the first version dropped all contours with any edit
+        return HeaderStep(read["id"], *sides, tuple(zip(map(int, at), dropped, strict=True)))
     if read["kind"] != "presence":
         raise ValueError(f"unknown step {read['kind']!r}")
     mask = Mask(_index(read["offset"]), unpack(_data(read["bits"]), _index(read["shape"])))

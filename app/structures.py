@@ -19,6 +19,8 @@ from contourdesk.app.geometry import Box, Grid
 Bits = NDArray[np.bool_]
 Colour = tuple[int, int, int]
 
+MAX_NAME = 64  # DICOM's LO; a longer ROI name could not be exported as it is
+
 
 @dataclass(frozen=True, eq=False)
 class Mask:
@@ -135,6 +137,7 @@ class Provenance:
     weights_sha256: str = ""
     software: str = ""
     parent: str = ""  # id of the structure this one was made from
+    remark: str = ""  # what the reviewer took upon himself: an import against the file's own references
 
 
 @dataclass(frozen=True)
@@ -149,10 +152,15 @@ class Decision:
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """One structure. `contours` are imported ones, kept as they came until the mask is edited; else None.
+    """One structure.
 
     `edited` says whether a person changed the mask since it was made; `interpreted_type` is DICOM's
     RT ROI Interpreted Type (ORGAN, PTV, EXTERNAL, ...).
+
+    `contours` are imported ones that still hold, as they came; None when there never were any. An edit takes away
+    those of the slices whose voxels it changed, and undoing it brings them back; points, open lines and what lies off
+    the images always stay. So a writer writes `contours` point for point and draws anew only
+    ``contours_place.left_to_draw(structure, grid, image_uids)``, the part of `mask` that none of them stands for.
     """
 
     name: str
@@ -215,9 +223,13 @@ class StructureSet:
         return replace(self, items=tuple(s for s in self.items if s.id != structure_id))
 
     def free_name(self, wanted: str) -> str:
-        """`wanted`, or with a number behind it that makes it unique (ignoring case and outer blanks)."""
+        """`wanted`, or with a number behind it that makes it unique (ignoring case and outer blanks).
+
+        The number takes the place of a long name's end, so that a name that DICOM allows stays one.
+        """
         taken = {s.name.strip().casefold() for s in self.items}
         name, n = wanted, 2
         while name.strip().casefold() in taken:
-            name, n = f"{wanted} ({n})", n + 1
+            number = f" ({n})"
+            name, n = wanted[: max(1, MAX_NAME - len(number))] + number, n + 1
         return name

@@ -25,7 +25,7 @@ def record(revision: int = 3) -> Record:
     steps = (
         PresenceStep(s, 2, added=True),
         MaskStep("x", (4, 5, 6), (2, 3, 5), pack(bits), pack(~bits)),
-        HeaderStep("x", Header.of(s), Header.of(s), dropped=contours),
+        HeaderStep("x", Header.of(s), Header.of(s), dropped=((0, contours[0]), (2, contours[1]), (3, contours[2]))),
         PresenceStep(Structure("e", (0, 0, 0), Mask(), Provenance("reviewer"), id="e", contours=()), 0, added=False),
     )
     return Record("undo", Edit("brush", "Brush on Drüse", steps, "Dr Ä", "2026"), revision, "2026", "Dr B")
@@ -45,8 +45,17 @@ def test_a_record_comes_back_exactly() -> None:
     assert mask == original[1]
     assert first.structure.contours is not None
     assert [c.points_lps.tobytes() for c in first.structure.contours] == [
-        c.points_lps.tobytes() for c in original[2].dropped  # type: ignore[union-attr]
+        c.points_lps.tobytes() for _, c in original[2].dropped  # type: ignore[union-attr]
     ]  # fmt: skip
+    assert [i for i, _ in header.dropped] == [0, 2, 3]
+
+
+def test_a_journal_of_the_first_version_is_understood() -> None:
+    read = record_to_json(record())
+    del read["edit"]["steps"][2]["at"]
+    header = record_from_json(read).edit.steps[2]
+    assert isinstance(header, HeaderStep)
+    assert [i for i, _ in header.dropped] == [0, 1, 2]
 
 
 LINE = encode_line({"revision": 1, "op": "do", "text": 'a,"crc":"12345678"}'})[:-1]
