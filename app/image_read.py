@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import math
-import struct
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from contourdesk.app import nifti_read, nrrd_read
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
+from contourdesk.app.raw_image import RawImage
 from contourdesk.app.volume import Volume
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd")
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".hdr", ".hdr.gz")
 _AIR_HU = -300  # every CT of a patient has air in it somewhere
+_OUTSIDE_HU = -1024
+_FEW = 256  # a whole-number image with fewer values than this and none below zero is hardly a CT
 
 
 def is_image_file(path: Path) -> bool:
     """Whether the name is one of a NIfTI or NRRD file."""
-    return path.name.lower().endswith(SUFFIXES)
+    name = path.name.lower()
+    # Many DICOM files are called .img too.
+    return name.endswith(SUFFIXES) or (name.endswith(".img") and path.with_suffix(".hdr").is_file())
 
 
 def case_name(path: Path) -> str:
     """The file's name without suffix, and without nnU-Net's channel number ``_0000``."""
     name = path.name
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+    for suffix in sorted((*SUFFIXES, ".img"), key=len, reverse=True):
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
             break
@@ -41,94 +41,67 @@ def case_name(path: Path) -> str:
 def read_image_file(path: Path) -> Case:
     """Read a 3D NIfTI or NRRD image as it is stored, with its affine in LPS mm.
 
+    Values come out as the file means them, scale applied. Voxels that are no number count as air, and a note says so.
+
     Raises
     ------
-    UserError : unreadable, not 3D, or a colour image.
+    UserError : unreadable, not 3D, a colour image, without a place in space, sheared, or a segmentation.
     """
-    if not path.name.lower().endswith(".nrrd"):
-        _check_complete(path)
-    array, affine = _read(path)
-    notes = []
+    raw = _read(path)
+    array, notes = _finite(raw.array, path)
     is_ct = float(array.min()) <= _AIR_HU
     if not is_ct:
-        notes.append("The values don't look like a CT in HU (there is no air); segmentation may be wrong.")
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
-    grid = Grid((array.shape[0], array.shape[1], array.shape[2]), affine)
+        notes.append(_no_ct(array))
+    grid = Grid(raw.grid.shape, raw.grid.affine)
     source = Source(
         path=path,
         series_uid=f"file-{_sha256(path)}",
         modality="CT" if is_ct else "",
         description=case_name(path),
-        notes=tuple(notes),
+        notes=(*raw.notes, *notes),
     )
     return Case(Patient(name=case_name(path)), Volume(grid, array, "HU" if is_ct else ""), source)
 
 
-def _read(path: Path) -> tuple[NDArray[np.generic], NDArray[np.float64]]:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-        size, channels = reader.GetSize(), reader.GetNumberOfComponents()
-        # A 3D image may be stored as 4D with one time point.
-        if len(size) < 3 or any(n > 1 for n in size[3:]) or channels != 1:
-            what = " × ".join(map(str, size)) + (f" with {channels} channels" if channels > 1 else "")
-            raise UserError(f"{path.name} isn't a single 3D image: it is {what}.", "Choose a 3D image.")
-        image = reader.Execute()
-    except RuntimeError as error:
-        if "orthonormal" in str(error):
-            raise UserError(f"{path.name} has axes that aren't at right angles.", "Resample it first.") from error
-        raise _damaged(path) from error
-    if image.GetDimension() == 4:
-        image = image[:, :, :, 0]
-    # SimpleITK: columns of the direction matrix belong to (x, y, z) = (column, row, slice) indices; LPS mm.
-    direction = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
-    affine = np.eye(4)
-    affine[:3, :3] = direction[:, ::-1]
-    affine[:3, 3] = image.GetOrigin()
-    return sitk.GetArrayFromImage(image), affine
+def _read(path: Path) -> RawImage:
+    if not nrrd_read.is_nrrd(path) and not path.name.lower().endswith(nrrd_read.SUFFIXES):
+        return nifti_read.read_nifti(path)
+    header = nrrd_read.read_header(path)
+    if any(key.startswith("Segment0_") for key in header.keys):
+        raise UserError(
+            f"{path.name} holds structures, not an image.", "Open the image that they were drawn on, then import them."
+        )
+    header, array = nrrd_read.read_nrrd(path)
+    return nrrd_read.nrrd_image(header, array, path)
 
 
-def _damaged(path: Path) -> UserError:
-    return UserError(
-        f"{path.name} can't be read as an image; it may be damaged or cut short.", "Copy or export it again."
-    )
+def _finite(array: NDArray[np.generic], path: Path) -> tuple[NDArray[np.generic], list[str]]:
+    """Numbers of 32 bits at most, whole ones of 16 where they fit, and no NaN or infinity among them."""
+    if array.dtype.kind in "iu":
+        if array.dtype.itemsize > 2 and int(array.min()) >= -(1 << 15) and int(array.max()) < 1 << 15:
+            array = array.astype(np.int16)
+        elif array.dtype.itemsize > 4:
+            array = array.astype(np.float32)
+        return array, []
+    if array.dtype != np.float32:
+        with np.errstate(over="ignore"):  # too big for 32 bits: infinite, met below
+            array = array.astype(np.float32)
+    good = np.isfinite(array)
+    if good.all():
+        return array, []
+    missing = good.size - int(np.count_nonzero(good))
+    if missing == good.size:
+        raise UserError(f"{path.name} has no voxel with a number in it.", "Export it again.")
+    lowest = float(array.min(where=good, initial=np.inf))
+    air = min(lowest, _OUTSIDE_HU) if lowest <= _AIR_HU else lowest
+    array = np.where(good, array, np.float32(air))
+    return array, [f"{missing} voxels hold no number; they count as {air:g}."]
 
 
-def _check_complete(path: Path) -> None:
-    """Raise when a NIfTI file is cut short or its compression damaged: SimpleITK would read what it can, silently."""
-    try:
-        chunks = _chunks(path)
-        head = next(chunks, b"")
-        there = len(head) + sum(len(c) for c in chunks)
-        complete = there >= _nifti_length(head, path)
-    except (EOFError, gzip.BadGzipFile, zlib.error, struct.error) as error:
-        raise _damaged(path) from error
-    if not complete:
-        raise _damaged(path)
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if packed else raw
-        while chunk := stream.read(1 << 20):
-            yield chunk
-
-
-def _nifti_length(head: bytes, path: Path) -> float:
-    """Bytes that a NIfTI-1 file must have by its header; infinite when it isn't one."""
-    for order in "<>":
-        kind = struct.unpack_from(f"{order}i", head)[0]
-        if kind == 540:
-            raise UserError(f"{path.name} is a NIfTI-2 file, which can't be read.", "Save it as NIfTI-1 or NRRD.")
-        if kind == 348:
-            count, *dims = struct.unpack_from(f"{order}8h", head, 40)
-            bits, offset = struct.unpack_from(f"{order}h", head, 72)[0], struct.unpack_from(f"{order}f", head, 108)[0]
-            return float(offset + math.prod(max(1, n) for n in dims[: max(0, count)]) * bits // 8)
-    return math.inf
+def _no_ct(array: NDArray[np.generic]) -> str:
+    if array.dtype.kind in "iu" and int(array.min()) >= 0 and int(array.max()) < _FEW:
+        return "The values look like labels of structures, not like a CT in HU; segmentation may be wrong."
+    return "The values don't look like a CT in HU (there is no air); segmentation may be wrong."
 
 
 def _sha256(path: Path) -> str:
