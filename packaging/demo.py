@@ -87,6 +87,7 @@ def main() -> int:
         shutil.rmtree(out)
     out.mkdir(parents=True)
     os.environ["CONTOURDESK_HOME"] = str(out / "home")
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(out)  # so that pictures show "~/export" and no one's folders
     width, height = (int(n) for n in options.size.split("x"))
 
     from contourdesk.app.settings import Settings, save_settings
@@ -131,7 +132,7 @@ def main() -> int:
     window.ask_export()
     tour.wait("Exporting", lambda: bool(window.findChildren(QDialog, "export_dialog")))
     dialog = window.findChildren(QDialog, "export_dialog")[0]
-    dialog.folder.setText(str(out / "export"))
+    dialog.folder.setText("~/export")
     tour.click("export_start")
     tour.wait("Exporting", lambda: not dialog.runner.running and "Checked" in dialog.report.text())
     tour.picture("export")
@@ -147,18 +148,19 @@ def main() -> int:
 
 
 def _correct(tour: Tour) -> None:
-    """One brush stroke in the axial view, a little beside its middle."""
+    """One brush stroke in the axial view: the structure's lower end drawn out a little."""
     window = tour.window
     window.view.set_tool("paint")
-    window.view.set_brush_mm(8)
+    window.view.set_brush_mm(6)
     axial = window.view.planes["axial"]
     canvas = axial.native
     middle = axial.position_of(window.view.cross_index).toPoint()
-    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=middle)
-    for step in range(1, 8):
-        QTest.mouseMove(canvas, middle + QPoint(4 * step, 3 * step))
+    steps = [middle + QPoint(0, round(n * axial.canvas.zoom)) for n in range(0, 18, 2)]  # 16 mm, towards the back
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=steps[0])
+    for step in steps[1:]:
+        QTest.mouseMove(canvas, step)
         QTest.qWait(20)
-    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=middle + QPoint(28, 21))
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=steps[-1])
 
 
 if __name__ == "__main__":

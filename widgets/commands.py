@@ -95,7 +95,7 @@ def _view(w: MainWindow) -> list[Action]:
         Action("masks_toggle", "View", "Show or hide the structure", ("H",), w.table.toggle_visible, active),
         Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
         Action("go_centre", "View", "Centre on the structure", ("C",), w.desk.centre, active),
-        Action("go_fit", "View", "Fit the image", ("0",), w.view.reset_view, case),
+        Action("go_fit", "View", "Fit the patient", ("0",), w.view.reset_view, case),
         Action("go_maximise", "View", "One plane or all three", ("M",), w.view.toggle_maximised, case),
         Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
         Action("panels_right", "View", "Right panels", ("F8",), lambda: _toggle(w, 2), case),

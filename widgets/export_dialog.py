@@ -208,8 +208,8 @@ class ExportDialog(QDialog):
             reason = "Choose a folder."
         open_ones = [s.name for s in items if s.decision.state == "unreviewed"]
         if chosen and open_ones:
-            verb = "go out unreviewed" if self.everything.isChecked() else "are not reviewed and are left out"
-            warnings.append(f"{len(open_ones)} structures {verb}: {_listed(open_ones)}.")
+            verb = "Not reviewed, but exported" if self.everything.isChecked() else "Not reviewed, left out"
+            warnings.append(f"{verb}: {_listed(open_ones)}.")
         empty = [s.name for s in items if s.mask.is_empty and s.decision.state == "accepted"]
         if empty:
             warnings.append(f"Accepted but empty, left out: {_listed(empty)}.")
@@ -248,7 +248,7 @@ class ExportDialog(QDialog):
         self.report.setText(step.text)
 
     def _on_written(self, written: list[Written]) -> None:
-        lines = [line for w in written for line in (f"{w.what}: {w.path}", *(f"    {note}" for note in w.notes))]
+        lines = [line for w in written for line in (f"{w.what}: {w.path.name}", *(f"    {note}" for note in w.notes))]
         self._end("\n".join(["Written. Checked: read back and equal.", *lines]), "good")
 
     def _on_failed(self, error: BaseException) -> None:

@@ -14,10 +14,10 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QTransform
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from contourdesk.app.geometry import Grid, ViewPlane
+from contourdesk.app.geometry import Box, Grid, ViewPlane
 from contourdesk.app.volume import Volume
 
-_MARGIN = 0.94  # of the canvas is filled by the image when it is fitted
+_MARGIN = 0.92  # of the canvas is filled by the patient when it is fitted
 _ZOOM_RANGE = (0.1, 60.0)  # screen pixels per mm
 
 
@@ -40,6 +40,7 @@ class ImageCanvas(QWidget):
         self._model.scene.camera.mouse_pan = self._model.scene.camera.mouse_zoom = False
         self._layer: Image | None = None
         self._grid: Grid | None = None
+        self._body: Box | None = None
         self._plane: ViewPlane | None = None
         self._fitted = True
         layout = QVBoxLayout(self)
@@ -57,13 +58,13 @@ class ImageCanvas(QWidget):
         return float(self._model.scene.camera.zoom)
 
     def show_volume(self, volume: Volume | None, plane: ViewPlane | None) -> None:
-        """Show `plane` of `volume`, fitted; None empties the canvas."""
+        """Show `plane` of `volume`, the patient filling it; None empties the canvas."""
         self._drop_layer()
         self._grid, self._plane = None, None
         if volume is None or plane is None:
             return
         grid = volume.grid
-        self._grid, self._plane = grid, plane
+        self._grid, self._plane, self._body = grid, plane, volume.body_box()
         # rgb must be said: napari takes an array of 3 or 4 columns for a colour image.
         self._layer = Image(
             volume.array, rgb=False, scale=grid.spacing_mm, contrast_limits=(-160.0, 240.0), interpolation2d="linear"
@@ -87,11 +88,12 @@ class ImageCanvas(QWidget):
             self._model.dims.set_current_step(self._plane.slice_axis, index)
 
     def fit(self) -> None:
-        """Centre the image and make it fill the canvas. It stays so while the canvas changes its size."""
-        if self._grid is None or self._plane is None:
+        """Centre the patient and make it fill the canvas. It stays so while the canvas changes its size."""
+        if self._grid is None or self._plane is None or self._body is None:
             return
-        height, width = self._extent_mm()
-        centre = [(n - 1) / 2 * s for n, s in zip(self._grid.shape, self._grid.spacing_mm, strict=True)]
+        size_mm = [(b.stop - b.start) * s for b, s in zip(self._body, self._grid.spacing_mm, strict=True)]
+        height, width = size_mm[self._plane.vertical_axis], size_mm[self._plane.horizontal_axis]
+        centre = [(b.start + b.stop - 1) / 2 * s for b, s in zip(self._body, self._grid.spacing_mm, strict=True)]
         self._look_at(centre[self._plane.vertical_axis], centre[self._plane.horizontal_axis])
         size = self.native.size()
         if size.width() > 1 and size.height() > 1:
@@ -147,12 +149,6 @@ class ImageCanvas(QWidget):
         if self._layer is not None:
             self._model.layers.remove(self._layer)
             self._layer = None
-
-    def _extent_mm(self) -> tuple[float, float]:
-        grid, plane = self._grid, self._plane
-        assert grid is not None and plane is not None  # for the type checker; callers have looked
-        size = [n * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True)]
-        return size[plane.vertical_axis], size[plane.horizontal_axis]
 
     def _signs(self) -> tuple[int, int]:
         plane = self._plane

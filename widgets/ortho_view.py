@@ -255,7 +255,7 @@ class OrthoView(QWidget):
         self._side.setVisible(not alone or name != "axial")
 
     def reset_view(self) -> None:
-        """Fit the image into each plane again."""
+        """Fit the patient into each plane again."""
         for view in self.planes.values():
             view.canvas.fit()
         self._redraw()

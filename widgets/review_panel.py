@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QListView,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -72,6 +73,8 @@ class ReviewPanel(QWidget):
         self.findings = QListWidget()
         named(self.findings, "findings", "Findings of the automatic checks")
         self.findings.setWordWrap(True)
+        self.findings.setResizeMode(QListView.ResizeMode.Adjust)  # or lines keep the height of an earlier width
+        self.findings.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.findings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.findings.itemClicked.connect(self._on_finding)
         self.findings.itemActivated.connect(self._on_finding)
