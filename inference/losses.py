@@ -30,14 +30,9 @@ def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     """
     dims = [1] * (logits.ndim - 2)
     log_p = F.log_softmax(logits.float(), dim=1)
+    picked = _log_likelihood(log_p, target, known)
     valid = target != IGNORE
     index = target.clamp(min=0).long()[:, None]
-    free = ~known.clone()
-    free[:, 0] = True  # background and every unknown organ may share what is not a known organ
-    log_free = torch.logsumexp(
-        log_p.masked_fill(~free.view(*free.shape, *dims), torch.finfo(log_p.dtype).min), dim=1, keepdim=True
-    )
-    picked = torch.where(index == 0, log_free, log_p.gather(1, index))[:, 0]
     count = valid.sum().clamp(min=1)
     cross_entropy = -(picked * valid).sum() / count
 
@@ -51,6 +46,26 @@ def partial_dice_ce(logits: Tensor, target: Tensor, known: Tensor) -> Tensor:
     seen = onehot.sum(axes)[1:] > 0
     dice = 2 * intersection / size.clamp(min=1e-8)
     return cross_entropy + (1 - dice[seen]).mean() if bool(seen.any()) else cross_entropy
+
+
+def weighted_cross_entropy(logits: Tensor, target: Tensor, known: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean of the cross-entropy, the 2015 U-Net's loss; unknown organs as in `partial_dice_ce`.
+
+    `weights` (batch, *spatial) says how much each pixel counts, see `contourdesk.inference.weight_map`.
+    """
+    picked = _log_likelihood(F.log_softmax(logits.float(), dim=1), target, known)
+    counts = weights * (target != IGNORE)
+    return -(picked * counts).sum() / counts.sum().clamp(min=1e-8)
+
+
+def _log_likelihood(log_p: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Log-probability (batch, *spatial) of the target; of background and all unknown organs together where it is 0."""
+    free = ~known
+    free[:, 0] = True  # background and every unknown organ may share what is not a known organ
+    others = ~free.view(*free.shape, *[1] * (log_p.ndim - 2))
+    log_free = torch.logsumexp(log_p.masked_fill(others, torch.finfo(log_p.dtype).min), dim=1)
+    index = target.clamp(min=0).long()
+    return torch.where(index == 0, log_free, log_p.gather(1, index[:, None])[:, 0])
 
 
 def deep_supervision_loss(outputs: Sequence[Tensor], target: Tensor, known: Tensor) -> Tensor:

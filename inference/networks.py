@@ -1,7 +1,7 @@
-"""Networks by name: nnU-Net's architectures, built from what a ``plans.json`` says.
+"""Networks by name, built from what a ``plans.json`` says: nnU-Net's architectures, the 2015 U-Net and the FCN.
 
-The classes come from ``dynamic-network-architectures`` (the library nnU-Net itself uses), so state dicts fit
-without renaming. A model folder names its classes as text; only names in the tables below are looked up, so a
+nnU-Net's come from ``dynamic-network-architectures`` (the library nnU-Net itself uses), so state dicts fit
+without renaming; the other two are written out here. A model folder names its classes as text; only names in the tables below are looked up, so a
 folder can never make this program import or run something of its own.
 """
 
@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 
 from contourdesk.app.errors import UserError
+from contourdesk.inference.fcn import FCN
+from contourdesk.inference.unet2015 import UNet2015
 
 # Everything that a plans.json of nnU-Net v2 may name. Short names are tolerated because old plans use them.
 _OPERATORS: dict[str, type[nn.Module]] = {
@@ -30,6 +32,16 @@ _OPERATORS: dict[str, type[nn.Module]] = {
     "torch.nn.modules.activation.ReLU": nn.ReLU,
 }
 _ARCHITECTURES = ("PlainConvUNet", "ResidualEncoderUNet")
+# Networks of this program: they work on slices, without padding (see `contourdesk.inference.overlap_tile`).
+UNPADDED: dict[str, type[UNet2015 | FCN]] = {
+    "contourdesk.inference.unet2015.UNet2015": UNet2015,
+    "contourdesk.inference.fcn.FCN": FCN,
+}
+
+
+def is_unpadded(network: nn.Module) -> bool:
+    """Whether a network's result is smaller than its input, so that it needs the overlap-tile strategy."""
+    return isinstance(network, UNet2015 | FCN)
 
 
 def build_network(
@@ -57,13 +69,15 @@ def build_network(
 
     Source: nnU-Net ``get_network_from_plans``, with the lookup replaced by an allow-list.
     """
+    if class_name in UNPADDED:
+        return _unpadded(class_name, arch_kwargs, input_channels, num_classes)
     from dynamic_network_architectures.architectures import unet
 
     short = class_name.rsplit(".", 1)[-1]
     if short not in _ARCHITECTURES:
         raise UserError(
             f"The model uses the network '{class_name}', which Contourdesk does not know.",
-            f"Use a model with one of: {', '.join(_ARCHITECTURES)}.",
+            f"Use a model with one of: {', '.join((*_ARCHITECTURES, *UNPADDED))}.",
         )
     kwargs = dict(arch_kwargs)
     for key in kwargs_requiring_import:
@@ -80,3 +94,13 @@ def build_network(
         input_channels=input_channels, num_classes=num_classes, deep_supervision=deep_supervision, **kwargs
     )
     return network
+
+
+def _unpadded(class_name: str, kwargs: Mapping[str, Any], input_channels: int, num_classes: int) -> nn.Module:
+    width = kwargs.get("width", 64)
+    if not isinstance(width, int) or not 1 <= width <= 256 or set(kwargs) - {"width"}:
+        raise UserError(
+            f"The model's plans.json asks for {class_name} with {dict(kwargs)}, which is not possible.",
+            "Give it a width from 1 to 256 and nothing else.",
+        )
+    return UNPADDED[class_name](input_channels, num_classes, width)
