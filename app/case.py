@@ -12,6 +12,8 @@ from contourdesk.app.volume import Volume
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+    from contourdesk.app.resample import Resample
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -29,6 +31,10 @@ class Source:
 
     `series_uid` identifies the image for good (for NIfTI and NRRD a hash of the file's content).
     `image_uids` are the SOP Instance UIDs of the slices, in array order; empty when it is not DICOM.
+    `image_frames` are the slices' frame numbers in those instances, counted from 1, where they are multi-frame: write
+    them as Referenced Frame Number (0008,1160), and tell slices apart by UID and frame. Empty for single-frame files.
+    `resampled` is set when the slices were resampled to an even grid, as the reviewer chose: then `image_uids` and
+    `image_class_uids` go with ``resampled.planes``, not with the volume's slices.
     `header` is the first slice's dataset without pixels, or None; patient and study come from it on export.
     """
 
@@ -40,8 +46,10 @@ class Source:
     date: str = ""
     image_uids: tuple[str, ...] = ()
     image_class_uids: tuple[str, ...] = ()
+    image_frames: tuple[int, ...] = ()
     header: Dataset | None = None
     notes: tuple[str, ...] = ()  # what the reader had to say: dropped duplicates, unplaced contours, ...
+    resampled: Resample | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,10 @@ from contourdesk.app.dicom_read import SeriesInfo
 from contourdesk.app.opening import open_path
 
 
-def check_path(path: Path) -> int:
+def check_path(path: Path, *, resample: bool = False) -> int:
     """Check one path and return 0 when nothing is wrong with it, else 2.
+
+    With `resample`, a series that can be used once it is resampled counts as good.
 
     Raises
     ------
@@ -26,7 +28,7 @@ def check_path(path: Path) -> int:
         return _check_image(path, opened)
     worst = GOOD
     for series in opened:
-        worst = max(worst, _check_series(series))
+        worst = max(worst, _check_series(series, resample))
     return worst
 
 
@@ -49,12 +51,15 @@ def _check_image(path: Path, case: Case) -> int:
     return USER_ERROR if case.source.notes else GOOD
 
 
-def _check_series(series: SeriesInfo) -> int:
+def _check_series(series: SeriesInfo, resample: bool) -> int:
     title = f"{series.modality} {series.description or 'without description'}"
     say(f"{title}: {series.slices} slices, {series.spacing_text}, {len(series.rtstructs)} structure set(s)")
     for text in (*series.problems, *series.notes):
         say(f"{title}: {text}")
-    worst = USER_ERROR if series.problems else GOOD
+    how = series.resample
+    if how is not None:
+        say(f"{title}: it can be resampled (--resample): {how.text} {how.places_text}")
+    worst = USER_ERROR if series.problems and not (resample and how is not None) else GOOD
     return max([worst, *(_check_rtstruct(path) for path in series.rtstructs)])
 
 

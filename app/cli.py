@@ -19,6 +19,7 @@ from contourdesk.app.errors import UserError
 
 _EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 Ctrl+C
 Contourdesk is not a medical device."""
+_RESAMPLE = "resample a series with tilted, unevenly spaced or missing slices to an even grid instead of refusing it"
 _DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
 
 
@@ -64,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
 def _review_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="DICOM folder or file, NIfTI or NRRD file")
     parser.add_argument("--sample", action="store_true", help="open the sample case")
+    parser.add_argument("--resample", action="store_true", help=_RESAMPLE)
 
 
 def _segment_options(parser: argparse.ArgumentParser) -> None:
@@ -85,6 +87,7 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
         help="rtstruct, nifti or both with a comma between; both for DICOM and nifti for other images unless given",
     )
     parser.add_argument("--device", default="auto", help=_DEVICE)
+    parser.add_argument("--resample", action="store_true", help=_RESAMPLE)
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +107,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="DICOM folder, RTSTRUCT file, image file or model folder"
     )
+    parser.add_argument("--resample", action="store_true", help="count a series as good that can be resampled")
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -166,13 +170,15 @@ def _review(options: argparse.Namespace) -> int:
         if ".so" not in str(error):
             raise
         raise UserError(f"A system library that the window needs is missing: {error}.", "See the README.") from error
-    return run_gui(path, sample=options.sample)
+    return run_gui(path, sample=options.sample, resample=options.resample)
 
 
 def _segment(options: argparse.Namespace) -> int:
     from contourdesk.app.segment_command import segment_cases
 
-    return segment_cases(options.paths, options.out, options.model, options.format, options.device)
+    return segment_cases(
+        options.paths, options.out, options.model, options.format, options.device, resample=options.resample
+    )
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -184,7 +190,7 @@ def _export(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from contourdesk.app.check_command import check_path
 
-    return max(guarded(partial(check_path, path), str(path)) for path in options.paths)
+    return max(guarded(partial(check_path, path, resample=options.resample), str(path)) for path in options.paths)
 
 
 def _train(options: argparse.Namespace) -> int:

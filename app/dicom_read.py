@@ -20,6 +20,8 @@ from contourdesk.app.dicom_pixels import read_image
 from contourdesk.app.dicom_series import Stack, sort_into_stacks
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.resample import Resample
+from contourdesk.app.resample_image import resample_case
 from contourdesk.app.rtstruct_read import add_rtstruct, references
 
 # Odd values in old files are met by the checks here, which name the file, and not by pydicom's warnings.
@@ -64,9 +66,14 @@ class SeriesInfo:
         """Whether `read_series` can open it."""
         return not self.problems
 
+    @property
+    def resample(self) -> Resample | None:
+        """What resampling to an even grid would do, where that solves all `problems`; the reviewer decides on it."""
+        return self.stack.layout.resample if self.problems and self.stack is not None else None
+
 
 def scan(folder: Path) -> Job[list[SeriesInfo]]:
-    """Find the series under a folder, usable ones first.
+    """Find the series under a folder, usable ones first, then those that can be resampled.
 
     Raises
     ------
@@ -94,29 +101,61 @@ def scan(folder: Path) -> Job[list[SeriesInfo]]:
     # A file too damaged to say which series it belongs to spoils none, but every case opened from here tells of it.
     stray = [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
     series = _with_structures([_info(stack) for stack in stacks], structure_sets, stray)
-    series.sort(key=lambda s: (not s.usable, -s.slices, s.description))
+    series.sort(key=lambda s: (not s.usable, s.resample is None, -s.slices, s.description))
     log.info("scanned %d files: %d series, %d usable", len(files), len(series), sum(s.usable for s in series))
-    if not any(s.usable for s in series):
+    if not any(s.usable or s.resample for s in series):
         raise _nothing_usable(folder, files, series, broken, len(structure_sets))
     return series
 
 
-def read_series(info: SeriesInfo) -> Job[Case]:
+def read_series(info: SeriesInfo, resample: Resample | None = None) -> Job[Case]:
     """Read a series' pixels, and the structures of the sets that refer to it.
 
     A structure set that can't be used doesn't stop the image: it becomes a note in ``case.source.notes``.
 
+    Parameters
+    ----------
+    resample : ``info.resample`` (or what a review recorded) when the reviewer chose to resample a series that isn't
+        usable as it is; not looked at for one that is.
+
     Raises
     ------
-    UserError : the series isn't usable, or a file is damaged; names it.
+    UserError : the series isn't usable, its slices are others than `resample` was planned for, or a file is damaged;
+        names it.
     """
-    if info.problems or info.stack is None:
-        raise UserError(f"This series can't be opened: {' '.join(info.problems)}", "Choose another series.")
-    case = yield from read_image(info.stack, info.uid, info.notes)
+    if info.usable:
+        resample = None
+    if info.stack is None or (info.problems and resample is None):
+        raise refusal(info)
+    if resample is None:
+        case = yield from read_image(info.stack, info.uid, info.notes)
+    else:
+        case = yield from _read_resampled(info, info.stack, resample)
     for i, path in enumerate(info.rtstructs):
         yield Progress(i, len(info.rtstructs), "Reading structures")
         case = add_rtstruct(case, path)
     return case
+
+
+def refusal(info: SeriesInfo) -> UserError:
+    """Why a series can't be opened as it is, and what can be done."""
+    if info.resample is None:
+        return UserError(f"This series can't be opened: {' '.join(info.problems)}", "Choose another series.")
+    return UserError(
+        f"This series can't be opened as it is: {' '.join(info.problems)}",
+        "Resample it to an even grid (--resample on the command line), or choose another series.",
+    )
+
+
+def _read_resampled(info: SeriesInfo, stack: Stack, how: Resample) -> Job[Case]:
+    now = stack.layout.resample
+    if now is None or not now.planes.is_close(how.planes):
+        raise UserError("The slices are not those that were resampled for this review.", "Look for the old files.")
+    # The slices are read one after the other as they are; the affine only stands in until they are resampled.
+    affine = how.planes.grid_of(0).affine
+    plain = replace(stack, layout=replace(stack.layout, problems=(), affine=affine))
+    case = yield from read_image(plain, info.uid, info.notes)
+    return (yield from resample_case(case, how))
 
 
 def _info(stack: Stack) -> SeriesInfo:

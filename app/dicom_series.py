@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from pydicom import dcmread
 
+from contourdesk.app.archives import open_binary
 from contourdesk.app.dicom_headers import Broken, Header, required
 from contourdesk.app.dicom_slices import (
     COSINE_TOL,
@@ -24,6 +24,8 @@ from contourdesk.app.dicom_slices import (
     position,
     where,
 )
+from contourdesk.app.dicom_stored import pixel_digest
+from contourdesk.app.errors import UserError
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _FEW = 4
@@ -127,7 +129,7 @@ def _stacks_of_series(uid: str, members: list[Header], spoilt: Sequence[Broken])
 def _damaged(layout: Layout, damage: Sequence[str]) -> Layout:
     """With its broken files as the first problem; the gaps that they leave come after."""
     listed = " ".join(damage[:_FEW]) + (f" And {len(damage) - _FEW} more files." if len(damage) > _FEW else "")
-    return replace(layout, problems=(listed, *layout.problems), affine=None)
+    return replace(layout, problems=(listed, *layout.problems), affine=None, resample=None)
 
 
 def _told_apart(layout: Layout, all_of_series: Sequence[Layout]) -> Layout:
@@ -214,19 +216,12 @@ def _compare_duplicates(group: list[Header]) -> tuple[list[Header], list[Header]
     return kept, copies, clashes
 
 
-def _pixel_digest(header: Header) -> bytes:
-    """Hash of the pixels and of what turns them into HU."""
-    dataset = dcmread(header.path, force=True)
-    digest = hashlib.sha256(dataset.get("PixelData", b""))
-    for keyword in ("RescaleSlope", "RescaleIntercept", "PixelRepresentation"):
-        digest.update(str(header.numbers(keyword, 1)).encode())
-    return digest.digest()
-
-
 def _own_uid(layout: Layout) -> str:
     """A name for a series whose UID was blanked: from its slices' places and one slice's content."""
     digest = hashlib.sha256()
     for header in layout.headers:
         digest.update(header.text("ImagePositionPatient").encode())
-    digest.update(layout.headers[len(layout.headers) // 2].path.read_bytes())
+    with open_binary(layout.headers[len(layout.headers) // 2].path) as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
     return f"file-{digest.hexdigest()}"

@@ -59,7 +59,11 @@ def _image_of(saved: SavedReview) -> Case:
         return opened
     shape = saved.structures.grid.shape
     for series in opened:
-        if series.usable and series.uid == saved.series_uid and series.shape == shape:
+        if series.uid != saved.series_uid:
+            continue
+        if saved.resampled is not None and series.resample is not None:
+            return run_job(read_series(series, saved.resampled), "Reading the images")
+        if saved.resampled is None and series.usable and series.shape == shape:
             return run_job(read_series(series), "Reading the images")
     raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
 

@@ -35,7 +35,9 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.history import EditHistory
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.journal import Journal, last_revision, read_journal
-from contourdesk.app.review import Record, ReviewSession, Snapshot, now
+from contourdesk.app.replay import rebuild, replay
+from contourdesk.app.resample import Resample
+from contourdesk.app.review import ReviewSession, Snapshot, now
 from contourdesk.app.review_format import Arrays, structure_arrays, structure_from_save, structure_to_json
 from contourdesk.app.settings import Settings, data_dir
 from contourdesk.app.structures import StructureSet
@@ -49,7 +51,10 @@ PREVIOUS = "case.previous.json"
 
 @dataclass(frozen=True)
 class ReviewInfo:
-    """A review on the start page; `when` is the time of its last save, ISO 8601, `counts` structures by state."""
+    """A review on the start page; `when` is the time of its last save, ISO 8601, `counts` structures by state.
+
+    `resampled` is how its images were resampled, None when they were not.
+    """
 
     folder: Path
     title: str
@@ -57,11 +62,15 @@ class ReviewInfo:
     counts: dict[str, int]
     image_path: Path
     series_uid: str
+    resampled: Resample | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class SavedReview:
-    """A review as it was read. `notes` are for the user; `recovered` counts edits that only the journal had."""
+    """A review as it was read. `notes` are for the user; `recovered` counts edits that only the journal had.
+
+    `resampled` is how its images were resampled, None when they were not; to be given to `read_series`.
+    """
 
     folder: Path
     image_path: Path
@@ -73,6 +82,7 @@ class SavedReview:
     history: EditHistory
     recovered: int = 0
     notes: tuple[str, ...] = ()
+    resampled: Resample | None = None
 
 
 # -- where -------------------------------------------------------------------------------------------------------
@@ -117,7 +127,7 @@ def find_reviews(root: Path) -> list[ReviewInfo]:
             image = read["case"]
             title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
             place = (Path(image["path"]), image["series_uid"])
-            found.append(ReviewInfo(file.parent, title, read["saved_at"], counts, *place))
+            found.append(ReviewInfo(file.parent, title, read["saved_at"], counts, *place, _resampled(read)))
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("a review could not be listed", exc_info=True)
     return sorted(found, key=lambda r: r.when, reverse=True)
@@ -220,6 +230,7 @@ def _case_json(snapshot: Snapshot) -> dict[str, Any]:
             **{key: getattr(source, key) for key in ("series_uid", "study_uid", "modality", "description", "date")},
             "patient_name": case.patient.name,
         },
+        "resampled": None if source.resampled is None else source.resampled.to_json(),
         "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "frame": grid.frame_of_reference_uid},
         "structures": [structure_to_json(s) for s in snapshot.structures],
     }
@@ -284,7 +295,7 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         notes.append(f"{journal.damaged} lines of the journal are damaged.")
     yield Progress(2, 3, "Applying the journal")
     if recover:
-        structures, revision = _replay(structures, saved_revision, journal.records)
+        structures, revision = replay(structures, saved_revision, journal.records)
         if journal.records and journal.records[-1].revision > revision:
             notes.append("The last edits could not be recovered.")
     return SavedReview(
@@ -295,9 +306,10 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         revision=revision,
         reviewer=read["reviewer"],
         saved_at=read["saved_at"],
-        history=_rebuild(journal.records, revision),
+        history=rebuild(journal.records, revision),
         recovered=revision - saved_revision,
         notes=tuple(notes),
+        resampled=_resampled(read),
     )
 
 
@@ -306,7 +318,11 @@ def resume(case: Case, saved: SavedReview) -> ReviewSession:
 
     Raises UserError when the image is not the one that was reviewed.
     """
-    if case.source.series_uid != saved.series_uid or not case.volume.grid.is_close(saved.structures.grid):
+    same = case.source.series_uid == saved.series_uid and case.volume.grid.is_close(saved.structures.grid)
+    one, other = case.source.resampled, saved.resampled
+    if one is not None and other is not None:
+        same = same and one.planes.is_close(other.planes)
+    if not same or (one is None) != (other is None):
         raise UserError("This review belongs to another image.", f"It was made on {saved.image_path}.")
     structures = StructureSet(case.volume.grid, saved.structures.items)
     return ReviewSession(case, saved.reviewer, structures=structures, revision=saved.revision, history=saved.history)
@@ -347,42 +363,20 @@ def _read_structures(folder: Path, read: dict[str, Any]) -> StructureSet:
     data = (folder / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != read["masks"]["sha256"]:
         raise ValueError("masks differ from what was saved")
-    grid = Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame"])
+    grid = _grid(read)
+    _resampled(read)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return StructureSet(grid, tuple(structure_from_save(i, s, arrays) for i, s in enumerate(read["structures"])))
 
 
-def _replay(items: StructureSet, revision: int, records: tuple[Record, ...]) -> tuple[StructureSet, int]:
-    """Apply the records after `revision`, up to the first that is missing or does not fit."""
-    for record in records:
-        if record.revision <= revision:
-            continue
-        if record.revision != revision + 1:
-            break
-        try:
-            items = record.edit.apply(items, forward=record.op != "undo")
-        except (KeyError, ValueError):
-            log.warning("journal: revision %d does not fit", record.revision, exc_info=True)
-            break
-        revision = record.revision
-    return items, revision
+def _grid(read: dict[str, Any]) -> Grid:
+    return Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame"])
 
 
-def _rebuild(records: tuple[Record, ...], revision: int) -> EditHistory:
-    """The undo history at `revision`, from the last stretch of records without a gap."""
-    history = EditHistory()
-    expected = 1
-    for record in records:
-        if record.revision > revision:
-            break
-        if record.revision != expected:
-            history = EditHistory()
-        expected = record.revision + 1
-        if record.op == "do":
-            history.push(record.edit)
-        elif (history.undo() if record.op == "undo" else history.redo()) is None:
-            history = EditHistory()  # its edit lies before the gap
-    return history if expected == revision + 1 else EditHistory()
+def _resampled(read: dict[str, Any]) -> Resample | None:
+    """How the images were resampled. Raises ValueError, KeyError, TypeError."""
+    how = read.get("resampled")
+    return None if how is None else Resample.from_json(how, _grid(read))
 
 
 def _cannot_save(folder: Path, error: OSError) -> UserError:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from contourdesk.app.case import Case
 from contourdesk.app.console import GOOD, STOPPED, guarded, note, run_job, say
-from contourdesk.app.dicom_read import SeriesInfo, read_series
+from contourdesk.app.dicom_read import SeriesInfo, read_series, refusal
 from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import case_name, is_image_file
 from contourdesk.app.opening import open_path
@@ -35,7 +35,13 @@ def model_folder(wanted: str | None = None) -> Path:
 
 
 def segment_cases(
-    paths: Sequence[Path], out: Path, model: str | None, formats: Sequence[str] | None, device: str
+    paths: Sequence[Path],
+    out: Path,
+    model: str | None,
+    formats: Sequence[str] | None,
+    device: str,
+    *,
+    resample: bool = False,
 ) -> int:
     """Segment every case under `paths` and return the exit code; a case that fails does not stop the others.
 
@@ -44,6 +50,7 @@ def segment_cases(
     paths : as on the command line;  out : gets a folder for each case.
     model : see `model_folder`;  device : see `contourdesk.inference.device.choose_device`.
     formats : "rtstruct", "nifti" or both; what the image allows when None.
+    resample : whether a series whose slices lie unevenly is resampled instead of refused.
 
     Raises
     ------
@@ -63,7 +70,7 @@ def segment_cases(
         _write(case, run_job(predict(case.volume, loaded, where), name), folder, formats)
         return GOOD
 
-    return _worst((str(path), partial(_each, path, one)) for path in _expand(paths))
+    return _worst((str(path), partial(_each, path, one, resample)) for path in _expand(paths))
 
 
 def _worst(actions: Iterable[tuple[str, Callable[[], int]]]) -> int:
@@ -85,22 +92,27 @@ def _expand(paths: Sequence[Path]) -> Iterator[Path]:
         yield from numbered or images or [path]
 
 
-def _each(path: Path, work: Callable[[Case, str], int]) -> int:
+def _each(path: Path, work: Callable[[Case, str], int], resample: bool) -> int:
     """Run `work` on every case that `path` holds."""
     opened = run_job(open_path(path), f"Opening {path.name}")
     if isinstance(opened, Case):
         return work(opened, case_name(path))
-    usable = [series for series in opened if series.usable]
-    if len(usable) == 1:
-        return _read_and_work(usable[0], _series_name(path, usable[0], alone=True), work)
-    names = [_series_name(path, series, alone=False) for series in usable]
+    chosen = [series for series in opened if series.usable or (resample and series.resample is not None)]
+    if not chosen:
+        raise refusal(opened[0])
+    if len(chosen) == 1:
+        return _read_and_work(chosen[0], _series_name(path, chosen[0], alone=True), work)
+    names = [_series_name(path, series, alone=False) for series in chosen]
     return _worst(
-        (name, partial(_read_and_work, series, name, work)) for name, series in zip(names, usable, strict=True)
+        (name, partial(_read_and_work, series, name, work)) for name, series in zip(names, chosen, strict=True)
     )
 
 
 def _read_and_work(series: SeriesInfo, name: str, work: Callable[[Case, str], int]) -> int:
-    return work(run_job(read_series(series), f"Reading {name}"), name)
+    case = run_job(read_series(series, series.resample), f"Reading {name}")
+    if case.source.resampled is not None:
+        note(f"{name}: {case.source.resampled.note}")
+    return work(case, name)
 
 
 def _series_name(path: Path, series: SeriesInfo, alone: bool) -> str:

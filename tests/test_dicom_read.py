@@ -44,7 +44,7 @@ def by_simpleitk(files: Sequence[Path]) -> tuple[NDArray[np.float64], NDArray[np
 
 def error_of(folder: Path) -> str:
     with pytest.raises(UserError) as caught:
-        run(scan(folder))
+        run(read_series(run(scan(folder))[0]))
     return str(caught.value)
 
 

@@ -90,8 +90,11 @@ def make_application(arguments: list[str]) -> QApplication:
     return app
 
 
-def run_gui(path: Path | None = None, sample: bool = False) -> int:
-    """Open the window, with `path` or the sample case in it, and return the exit code when it is closed."""
+def run_gui(path: Path | None = None, sample: bool = False, resample: bool = False) -> int:
+    """Open the window, with `path` or the sample case in it, and return the exit code when it is closed.
+
+    With `resample`, a series at `path` that only resampling makes usable is resampled without asking.
+    """
     start_logging()
     app = make_application(sys.argv[:1])
     from contourdesk.widgets.main_window import MainWindow  # napari takes seconds to import
@@ -101,7 +104,7 @@ def run_gui(path: Path | None = None, sample: bool = False) -> int:
     watch.install()
     window.show_on_screen()
     if path is not None:
-        QTimer.singleShot(0, window, lambda: window.open_path(path))
+        QTimer.singleShot(0, window, lambda: window.open_path(path, resample=resample))
     elif sample:
         QTimer.singleShot(0, window, window.open_sample)
     return int(app.exec())

@@ -1,4 +1,8 @@
-"""Choose one of the series that a folder holds; those that can't be used say why."""
+"""Choose one of the series that a folder holds; those that can't be used say why.
+
+A series whose slices don't lie evenly is opened only when the reviewer chooses to have it resampled, having been told
+what that does and where.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QDialog,
     QDialogButtonBox,
+    QFrame,
     QHeaderView,
     QLabel,
+    QListWidget,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -18,34 +25,80 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.dicom_read import SeriesInfo
+from contourdesk.app.resample import Resample
 from contourdesk.widgets.theme import em, named, set_role
 
 HEADERS = ("Patient", "Date", "Description", "Kind", "Slices", "Spacing", "Structures", "Remarks")
 
 
+class ResampleOffer(QFrame):
+    """Why a series can't be used as it is, what resampling would do, and the choice."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        named(self, "resample_offer", "Resampling")
+        set_role(self, "banner")
+        self.problems, self.what = QLabel(), QLabel()
+        named(self.problems, "resample_problems", "Why the series can't be used as it is")
+        named(self.what, "resample_text", "What resampling would do")
+        self.places = QListWidget()
+        named(self.places, "resample_places", "Where, along the slices")
+        self.places.setMaximumHeight(em(self, 7))
+        self.places.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.choice = QCheckBox("Resample to an even grid")
+        named(self.choice, "resample_choice", "Resample to an even grid")
+        layout = QVBoxLayout(self)
+        for label in (self.problems, self.what):
+            label.setWordWrap(True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+        for widget in (self.problems, self.places, self.what, self.choice):
+            layout.addWidget(widget)
+
+    def show_offer(self, info: SeriesInfo, how: Resample) -> None:
+        """Show what is wrong with `info` and what `how` would do."""
+        self.problems.setText("This series can't be used as it is. " + " ".join(info.problems))
+        self.what.setText(f"Resampling makes of it: {how.text} Contours are exported on the original slices.")
+        self.places.clear()
+        self.places.addItems([f"missing at {place}" if how.missing else place for place in how.places])
+        self.places.setVisible(bool(how.places))
+
+
 class SeriesDialog(QDialog):
-    """Lists series; `chosen` carries the `SeriesInfo` to open."""
+    """Lists series; `chosen` carries the `SeriesInfo` to open, and its `Resample` when that was chosen, else None."""
 
-    chosen = Signal(object)
+    chosen = Signal(object, object)
 
-    def __init__(self, series: Sequence[SeriesInfo], parent: QWidget | None = None) -> None:
+    def __init__(self, series: Sequence[SeriesInfo], parent: QWidget | None = None, *, resample: bool = False) -> None:
         super().__init__(parent)
         self.setObjectName("series_dialog")
         self.setWindowTitle("Choose a series")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         # What can be used comes first, the largest first: most often that is the planning CT.
-        self._series = sorted(series, key=lambda s: (not s.usable, -s.slices))
-        usable = sum(s.usable for s in self._series)
-        text = QLabel(
-            f"The folder holds {len(self._series)} series, {usable} of them can be reviewed."
-            if usable
-            else "None of the series in this folder can be reviewed. The last column says why."
-        )
+        self._series = sorted(series, key=lambda s: (not s.usable, s.resample is None, -s.slices))
+        text = QLabel(_summary(self._series))
         text.setWordWrap(True)
-        set_role(text, "muted" if usable else "warning")
+        set_role(text, "muted" if any(_possible(s) for s in series) else "warning")
         self.table = QTableWidget(len(self._series), len(HEADERS))
         named(self.table, "series", "Series")
+        self.offer = ResampleOffer()
+        self.offer.choice.setChecked(resample)
         self._fill()
+        self._make_buttons()
+        self.table.itemSelectionChanged.connect(self._on_selection)
+        self.table.doubleClicked.connect(lambda _: self._on_open())
+        self.offer.choice.toggled.connect(lambda _: self._on_selection())
+        layout = QVBoxLayout(self)
+        layout.setSpacing(em(self, 0.6))
+        layout.addWidget(text)
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.offer)
+        layout.addWidget(self.buttons)
+        self.resize(em(self, 66), em(self, 24))
+        if self._series and _possible(self._series[0]):
+            self.table.selectRow(0)
+        self._on_selection()
+
+    def _make_buttons(self) -> None:
         self.buttons = QDialogButtonBox()
         named(self.buttons, "series_buttons")
         self.open_button = self.buttons.addButton("Open", QDialogButtonBox.ButtonRole.AcceptRole)
@@ -54,17 +107,6 @@ class SeriesDialog(QDialog):
         self.buttons.addButton(QDialogButtonBox.StandardButton.Cancel)
         self.buttons.accepted.connect(self._on_open)
         self.buttons.rejected.connect(self.reject)
-        self.table.itemSelectionChanged.connect(self._on_selection)
-        self.table.doubleClicked.connect(lambda _: self._on_open())
-        layout = QVBoxLayout(self)
-        layout.setSpacing(em(self, 0.6))
-        layout.addWidget(text)
-        layout.addWidget(self.table, 1)
-        layout.addWidget(self.buttons)
-        self.resize(em(self, 66), em(self, 24))
-        if usable:
-            self.table.selectRow(0)
-        self._on_selection()
 
     def _fill(self) -> None:
         table = self.table
@@ -76,7 +118,7 @@ class SeriesDialog(QDialog):
         table.setWordWrap(True)
         table.verticalHeader().hide()
         for row, info in enumerate(self._series):
-            remarks = "; ".join(info.problems)
+            remarks = " ".join(info.problems) + (" It can be resampled." if info.resample is not None else "")
             structures = str(len(info.rtstructs)) if info.rtstructs else ""
             values = (
                 info.patient_name, info.date, info.description, info.modality, str(info.slices),
@@ -85,7 +127,7 @@ class SeriesDialog(QDialog):
             for column, value in enumerate(values):
                 item = QTableWidgetItem(value)
                 item.setToolTip(value)
-                if not info.usable:
+                if not _possible(info):
                     item.setFlags(Qt.ItemFlag.NoItemFlags)
                 table.setItem(row, column, item)
         header = table.horizontalHeader()
@@ -96,13 +138,30 @@ class SeriesDialog(QDialog):
     def _current(self) -> SeriesInfo | None:
         rows = self.table.selectionModel().selectedRows()
         info = self._series[rows[0].row()] if rows else None
-        return info if info is not None and info.usable else None
+        return info if info is not None and _possible(info) else None
 
     def _on_selection(self) -> None:
-        self.open_button.setEnabled(self._current() is not None)
+        info = self._current()
+        how = info.resample if info is not None else None
+        self.offer.setVisible(how is not None)
+        if info is not None and how is not None:
+            self.offer.show_offer(info, how)
+        self.open_button.setEnabled(info is not None and (how is None or self.offer.choice.isChecked()))
 
     def _on_open(self) -> None:
         info = self._current()
-        if info is not None:
+        if info is not None and self.open_button.isEnabled():
             self.accept()
-            self.chosen.emit(info)
+            self.chosen.emit(info, info.resample)
+
+
+def _possible(info: SeriesInfo) -> bool:
+    return info.usable or info.resample is not None
+
+
+def _summary(series: Sequence[SeriesInfo]) -> str:
+    usable, more = sum(s.usable for s in series), sum(s.resample is not None for s in series)
+    if not usable and not more:
+        return "None of the series in this folder can be reviewed. The last column says why."
+    after = f", {more} more after resampling" if more else ""
+    return f"The folder holds {len(series)} series, {usable} of them can be reviewed as they are{after}."

@@ -26,6 +26,7 @@ from contourdesk.app.project import (
     open_review,
     resume,
 )
+from contourdesk.app.resample import Resample
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.settings import Settings
 from contourdesk.widgets.autosave import Autosave
@@ -60,12 +61,18 @@ class CaseOpening(QObject):
         self._page, self._autosave, self._window = page, autosave, window
         self._settings = Settings()
         self._review: ReviewInfo | None = None
+        self._resample = False
         page.failed.connect(self.failed)
         page.cancelled.connect(self.gave_up)
 
-    def start(self, path: Path, settings: Settings, review: ReviewInfo | None = None) -> None:
-        """Open what lies at `path`; with `review`, the series that it is about, to go on with it."""
-        self._settings, self._review = settings, review
+    def start(
+        self, path: Path, settings: Settings, review: ReviewInfo | None = None, *, resample: bool = False
+    ) -> None:
+        """Open what lies at `path`; with `review`, the series that it is about, to go on with it.
+
+        With `resample`, a series that needs it is resampled without asking, as is one that a review was made on so.
+        """
+        self._settings, self._review, self._resample = settings, review, resample
         self._page.start(open_path(path), f"Opening {path.name or path}", self._on_found)
 
     # -- finding --------------------------------------------------------------------------------------------------
@@ -74,26 +81,31 @@ class CaseOpening(QObject):
         if isinstance(found, Case):
             self._on_case(found)
             return
-        usable = [s for s in found if s.usable]
         if self._review is not None:
-            usable = [s for s in usable if s.uid == self._review.series_uid]
-            if not usable:
-                self.failed.emit(
-                    UserError(
-                        "The images of this review are not there any more.", f"Look in {self._review.image_path}."
-                    )
-                )
-                return
-        if len(usable) == 1:
-            self._read(usable[0])
+            self._read_reviewed(found, self._review)
             return
-        dialog = SeriesDialog(found, self._window)
+        possible = [s for s in found if s.usable or s.resample is not None]
+        if len(possible) == 1 and (possible[0].usable or self._resample):
+            self._read(possible[0], possible[0].resample)
+            return
+        dialog = SeriesDialog(found, self._window, resample=self._resample)
         dialog.chosen.connect(self._read)
         dialog.rejected.connect(self.gave_up)
         dialog.open()
 
-    def _read(self, info: SeriesInfo) -> None:
-        self._page.start(read_series(info), f"Reading {info.description or 'the series'}", self._on_case)
+    def _read_reviewed(self, found: list[SeriesInfo], review: ReviewInfo) -> None:
+        """Read the series of a review; resampled as it was then."""
+        for info in found:
+            if info.uid == review.series_uid and (info.usable or (info.resample and review.resampled)):
+                self._read(info, review.resampled)
+                return
+        self.failed.emit(
+            UserError("The images of this review are not there any more.", f"Look in {review.image_path}.")
+        )
+
+    def _read(self, info: SeriesInfo, resample: Resample | None) -> None:
+        title = f"Reading {info.description or 'the series'}"
+        self._page.start(read_series(info, resample), title, self._on_case)
 
     # -- a review that is there already ---------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from contourdesk.widgets.review_panel import when
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_page import Entry, StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
-from contourdesk.widgets.window_parts import ElidedLabel, add_dock, fill_menus, make_toolbar
+from contourdesk.widgets.window_parts import ElidedLabel, ResampledLabel, add_dock, fill_menus, make_toolbar
 
 _Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 
@@ -96,10 +96,11 @@ class MainWindow(QMainWindow):
         self.resizeDocks([edit, review], [1, 5000], Qt.Orientation.Vertical)
 
     def _make_status_bar(self) -> None:
-        self.cursor_text, self.saved_text = QLabel(), QLabel()
+        self.cursor_text, self.saved_text, self.resampled_text = QLabel(), QLabel(), ResampledLabel()
         named(self.cursor_text, "cursor", "Value and place under the cursor")
         named(self.saved_text, "saved_state", "Whether everything is saved")
         self.statusBar().addWidget(self.cursor_text, 1)
+        self.statusBar().addPermanentWidget(self.resampled_text)
         self.statusBar().addPermanentWidget(self.saved_text)
 
     def _connect_panels(self) -> None:
@@ -168,11 +169,11 @@ class MainWindow(QMainWindow):
             return
         self.open_path(info.image_path, info)
 
-    def open_path(self, path: Path, review: ReviewInfo | None = None) -> None:
-        """Open images in a worker; what is open now stays until the new case is there."""
+    def open_path(self, path: Path, review: ReviewInfo | None = None, *, resample: bool = False) -> None:
+        """Open images in a worker, resampled if they need it and `resample`; what is open now stays until then."""
         self.predict.cancel()
         self._show_page(self.loading)
-        self.opening.start(Path(path), self.settings, review)
+        self.opening.start(Path(path), self.settings, review, resample=resample)
 
     def _on_opened(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self._set_session(session)
@@ -220,7 +221,7 @@ class MainWindow(QMainWindow):
         self.session = session
         self.desk.set_session(session, self.settings.window_preset)
         title = "" if session is None else patient_title(session.case)
-        self.setWindowTitle(title)
+        self.setWindowTitle(title + self.resampled_text.show_of(None if session is None else session.case))
         if session is None:
             self.patient.set_full_text("")
             return

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.app.case import Case
 from contourdesk.widgets.actions import Action
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
@@ -93,6 +94,23 @@ class ElidedLabel(QLabel):
     def _elide(self) -> None:
         room = self.width() - em(self, 0.5)
         self.setText(self.fontMetrics().elidedText(self._full, Qt.TextElideMode.ElideRight, room))
+
+
+class ResampledLabel(QLabel):
+    """Stands in the status bar for as long as the images shown are resampled ones; its tool tip says how."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__("Resampled images", parent)
+        named(self, "resampled", "These images were resampled")
+        set_role(self, "warning")
+        self.hide()
+
+    def show_of(self, case: Case | None) -> str:
+        """Show what holds for this case; return what to add to the window's title."""
+        how = None if case is None else case.source.resampled
+        self.setVisible(how is not None)
+        self.setToolTip("" if how is None else how.note)
+        return " (resampled images)" if how is not None else ""
 
 
 def add_dock(window: QMainWindow, title: str, name: str, panel: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:

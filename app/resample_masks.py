@@ -1,0 +1,229 @@
+"""Structures between the original slices of a resampled series and its even grid, both ways.
+
+Contours that were drawn on the original slices are filled on the grid with all their decimals where a slice of the
+grid lies on an original one. Between two original slices the outline is found from the shapes on both (signed
+distances, weighted by nearness), moved along the gantry's line as the image is. The way back is the same; where an
+original slice lies on one of the grid nothing is lost, and only the part of a pixel by which they are shifted against
+each other shows in a mask of original pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from contourdesk.app.contour import Contour
+from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.geometry import Box, Grid
+from contourdesk.app.resample import Resample
+from contourdesk.app.structures import Bits, Mask, tight_box
+
+Float = NDArray[np.float64]
+_FLAT = 0.25  # a contour that reaches over more than this share of a slice distance isn't in a slice's plane
+_DECIMALS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """What a mask is on one original slice.
+
+    Parameters
+    ----------
+    plane : number of the original slice, as in ``case.source.image_uids``.
+    mask : on `grid`.
+    grid : shape (1, rows, columns), its one slice exactly in the plane of the original one.
+    """
+
+    plane: int
+    mask: Mask
+    grid: Grid
+
+
+def rasterise_resampled(contours: Sequence[Contour], how: Resample) -> Raster:
+    """Fill contours, LPS mm, on the even grid; the raster's counts and largest offset are those of original slices.
+
+    A contour belongs to the nearest original slice, at most half the local distance away. Contours that don't lie in
+    the planes of the slices (drawn on straightened images) are filled on the grid as on any other.
+    """
+    indexed = how.planes.indexed([c for c in contours if c.kind in FILLED_KINDS and len(c.points_lps) > 2])
+    if any(np.ptp(c.points_lps[:, 0]) > _FLAT for c in indexed):
+        return rasterise(contours, how.grid)
+    raster = how.planes.rasterise(contours)
+    by_plane: dict[int, list[Contour]] = {}
+    for contour in indexed:
+        plane = int(np.floor(_middle(contour) + 0.5))
+        if 0 <= plane < len(how.planes):
+            by_plane.setdefault(plane, []).append(contour)
+    low = _on_slices(by_plane, how, how.below)
+    high = _on_slices(by_plane, how, np.where(how.weight > 0, how.below + 1, -1))
+    box = _union(low, high)
+    return replace(raster, mask=_mixed(low.read(box), high.read(box), how.weight[box[0]], how.grid, box))
+
+
+def _middle(contour: Contour) -> float:
+    place = contour.points_lps[:, 0]
+    return float(place.min() + place.max()) / 2
+
+
+def _on_slices(by_plane: dict[int, list[Contour]], how: Resample, plane_of_slice: NDArray[np.int64]) -> Mask:
+    """Mask on the grid of which each slice holds the shape of the plane named for it, moved to where it belongs."""
+    moved = []
+    for k, plane in enumerate(plane_of_slice):
+        for contour in by_plane.get(int(plane), ()):
+            points = np.column_stack([np.full(len(contour.points_lps), float(k)), contour.points_lps[:, 1:]])
+            points[:, 1:] += how.slice_shift[k]
+            moved.append(replace(contour, points_lps=points, image_uid=""))
+    return rasterise(moved, Grid(how.grid.shape, np.eye(4))).mask
+
+
+def _mixed(low: Bits, high: Bits, weight: Float, grid: Grid, box: Box) -> Mask:
+    """Slice by slice the shape between two, at `weight` (slices,) of the way from `low` to `high`."""
+    out = low.copy()
+    for k, part in enumerate(weight):
+        if part > 0:
+            out[k] = between(low[k], high[k], float(part), grid.spacing_mm[1:])
+    return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
+
+
+def masks_on_original_planes(mask: Mask, how: Resample) -> Mask:
+    """A mask on the even grid as a mask of the original slices' own voxels.
+
+    This is what a DICOM SEG on the original images holds. Where an original slice lies on a slice of the grid, a voxel
+    is set when its centre lies in one of the mask's voxels (a centre on an edge counts to the higher index); between
+    two slices of the grid, when it lies in the shape between both.
+
+    Parameters
+    ----------
+    mask : on ``case.volume.grid``.
+    how : ``case.source.resampled``.
+
+    Returns
+    -------
+    Mask with index (plane, row, column): plane as in ``case.source.image_uids``, row and column of that image.
+    """
+    if mask.is_empty:
+        return Mask()
+    box = _original_box(mask, how)
+    out = np.zeros(tuple(s.stop - s.start for s in box), bool)
+    for i, plane in enumerate(range(box[0].start, box[0].stop)):
+        out[i] = _on_plane(mask, how, plane, box)
+    return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
+
+
+def pieces_on_original_planes(mask: Mask, how: Resample, planes: Sequence[int] | None = None) -> Iterator[Piece]:
+    """What to draw on each original slice for a mask on the even grid: no two pieces on one, empty ones left out.
+
+    This is what an RTSTRUCT is traced from. Where an original slice lies on a slice of the grid, the piece is that
+    slice with the grid's own pixels, so nothing is lost; filling its outline on the original image's pixels gives
+    `masks_on_original_planes`. Between two slices of the grid it is the mask of the original image's pixels.
+
+    Parameters
+    ----------
+    mask, how : see `masks_on_original_planes`.
+    planes : numbers of the original slices wanted; all unless given.
+    """
+    if mask.is_empty:
+        return
+    box = _original_box(mask, how)
+    wanted = range(box[0].start, box[0].stop)
+    for plane in (p for p in (wanted if planes is None else planes) if p in wanted):
+        own = how.planes.grid_of(plane, how.grid.frame_of_reference_uid)
+        at = float(how.plane_at[plane])
+        if at.is_integer() and 0 <= at < how.grid.shape[0]:
+            y, x = mask.box[1:]
+            bits = mask.read((slice(int(at), int(at) + 1), y, x))
+            piece = Piece(plane, Mask.from_dense(bits, (0, y.start, x.start)), _grid_in_plane(how, own, plane))
+        else:
+            bits = _on_plane(mask, how, plane, box)[None]
+            piece = Piece(plane, Mask.from_dense(bits, (0, box[1].start, box[2].start)), own)
+        if not piece.mask.is_empty:
+            yield piece
+
+
+def _grid_in_plane(how: Resample, own: Grid, plane: int) -> Grid:
+    """The grid's rows and columns in the plane of an original slice."""
+    affine = own.affine.copy()
+    affine[:3, 3] = own.to_world((0.0, *(-how.plane_shift[plane])))
+    return Grid((1, *how.grid.shape[1:]), affine, own.frame_of_reference_uid)
+
+
+def _original_box(mask: Mask, how: Resample) -> Box:
+    """Box in (plane, row, column) that holds all a mask can be on the original slices."""
+    tight = tight_box(mask.bits) or (slice(0, 0), slice(0, 0), slice(0, 0))
+    low, high = ([getattr(s, end) + o for s, o in zip(tight, mask.offset, strict=True)] for end in ("start", "stop"))
+    # A slice of the grid counts up to the next one on either side, and half a slice beyond the grid's end.
+    at = how.plane_at
+    planes = np.flatnonzero((at > low[0] - 1) & (at < high[0]))
+    if planes.size == 0:
+        return slice(0, 0), slice(0, 0), slice(0, 0)
+    slices = slice(max(0, low[0] - 1), min(high[0] + 1, how.grid.shape[0]))
+    shift = how.slice_shift[slices]
+    out = []
+    for axis, size in enumerate(how.planes.shape):
+        start = int(np.floor(low[axis + 1] - shift[:, axis].max())) - 1
+        stop = int(np.ceil(high[axis + 1] - shift[:, axis].min())) + 2
+        out.append(slice(min(max(0, start), size), min(max(0, stop), size)))
+    return slice(int(planes[0]), int(planes[-1]) + 1), out[0], out[1]
+
+
+def _on_plane(mask: Mask, how: Resample, plane: int, box: Box) -> Bits:
+    """The rows and columns of `box` on one original slice."""
+    last = how.grid.shape[0] - 1
+    at = float(np.clip(how.plane_at[plane], 0, last))
+    low = int(np.floor(at))
+    first = _sampled(mask, how, low, box)
+    if at == low:
+        return first
+    return between(first, _sampled(mask, how, low + 1, box), at - low, how.planes.spacing_mm)
+
+
+def _sampled(mask: Mask, how: Resample, k: int, box: Box) -> Bits:
+    """Slice `k` of a mask on the grid at the centres of an original slice's pixels, as if it lay there."""
+    sides = []
+    for axis in (1, 2):
+        index = np.round(np.arange(box[axis].start, box[axis].stop) + how.slice_shift[k, axis - 1], _DECIMALS)
+        sides.append(np.floor(index + 0.5).astype(np.int64))
+    rows, columns = sides
+    if not rows.size or not columns.size:
+        return np.zeros((rows.size, columns.size), bool)
+    y, x = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    bits = mask.read((slice(k, k + 1), y, x))[0]
+    return np.asarray(bits[np.ix_(rows - y.start, columns - x.start)])
+
+
+def between(a: Bits, b: Bits, part: float, spacing_mm: Sequence[float]) -> Bits:
+    """The shape at `part` (0 to 1) of the way from `a` to `b`, (row, column) each.
+
+    By signed distances in mm. A part of the nearer shape that would vanish, because it is smaller than it moves, stays
+    as it is; of a shape that has nothing on the other side the nearer half of the way is filled.
+    """
+    near = a if part <= 0.5 else b
+    if not a.any() or not b.any() or np.array_equal(a, b):
+        return near
+    box = tight_box((a | b)[None])
+    if box is None:
+        return near
+    window = box[1:]
+    distance = (1 - part) * _signed(a[window], spacing_mm) + part * _signed(b[window], spacing_mm)
+    shape = (distance > 1e-9) | ((np.abs(distance) <= 1e-9) & near[window])
+    labels, number = ndimage.label(near[window])
+    lost = np.setdiff1d(np.arange(1, number + 1), labels[shape])
+    out = np.zeros_like(a)
+    out[window] = shape | np.isin(labels, lost)
+    return out
+
+
+def _signed(bits: Bits, spacing_mm: Sequence[float]) -> Float:
+    """Distance in mm to the nearest pixel centre of the other side, positive inside."""
+    edt, framed = ndimage.distance_transform_edt, np.pad(bits, 1)
+    return np.asarray(edt(framed, sampling=spacing_mm) - edt(~framed, sampling=spacing_mm))[1:-1, 1:-1]
+
+
+def _union(a: Mask, b: Mask) -> Box:
+    boxes = [m.box for m in (a, b) if m.bits.size] or [a.box]
+    z, y, x = (slice(min(p[i].start for p in boxes), max(p[i].stop for p in boxes)) for i in range(3))
+    return z, y, x
