@@ -7,13 +7,15 @@ copy stored flipped, with other axes first, or cut out of the image fits; anythi
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from contourdesk.app.errors import UserError
-from contourdesk.app.geometry import AxisOrder, Grid
+from contourdesk.app.geometry import AxisOrder, Box, Grid
 from contourdesk.app.structures import Bits, Mask
 
 TOLERANCE_MM = 0.01  # what headers of 32-bit or decimal numbers lose
@@ -127,3 +129,44 @@ def _difference(other: Grid, grid: Grid) -> str:
     there = [other.spacing_mm[nearest.index(axis)] for axis in range(3)]
     sizes = [" × ".join(f"{v:.6g}" for v in spacing[::-1]) for spacing in (there, grid.spacing_mm)]
     return f"its voxels measure {sizes[0]} mm, theirs {sizes[1]} mm"
+
+
+def union(masks: Sequence[Mask]) -> Mask:
+    """All voxels that any of the masks has."""
+    full = [m for m in masks if m.bits.size]
+    if len(full) < 2:
+        return full[0] if full else Mask()
+    low = [min(m.offset[i] for m in full) for i in range(3)]
+    high = [max(m.offset[i] + m.bits.shape[i] for m in full) for i in range(3)]
+    out = np.zeros([b - a for a, b in zip(low, high, strict=True)], bool)
+    for mask in full:
+        out[tuple(slice(o - a, o - a + n) for o, a, n in zip(mask.offset, low, mask.bits.shape, strict=True))] |= (
+            mask.bits
+        )
+    return Mask.from_dense(out, (low[0], low[1], low[2]))
+
+
+def label_boxes(labels: NDArray[np.generic]) -> Iterator[tuple[int, Box]]:
+    """Every whole number but zero in an integer array (z, y, x), and the smallest box round its places."""
+    values = _values(labels)
+    if values.size == 0:
+        return
+    numbers = values
+    if values[0] < 0 or int(values[-1]) > max(4096, 4 * values.size):
+        # Few but large or negative labels: counted through, so that no list of millions is made.
+        counted = (np.searchsorted(values, labels) + 1).astype(np.int32)
+        counted[labels == 0] = 0
+        labels, numbers = counted, np.arange(1, values.size + 1)
+    boxes = ndimage.find_objects(labels)
+    for value, number in zip(values, numbers, strict=True):
+        yield int(value), boxes[int(number) - 1]
+
+
+def _values(labels: NDArray[np.generic]) -> NDArray[np.int_]:
+    """Sorted values other than zero, found slice by slice."""
+    is_byte = labels.dtype.kind == "u" and labels.dtype.itemsize == 1
+    found: set[int] = set()
+    for plane in labels:
+        values = np.flatnonzero(np.bincount(plane.ravel())) if is_byte else np.unique(plane)
+        found.update(values.tolist())
+    return np.array(sorted(found - {0}), int)

@@ -1,0 +1,165 @@
+"""The frames of a DICOM Segmentation: what is drawn on each, where it lies, of which segment, one after the other."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import iter_pixels
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.geometry import Grid
+from contourdesk.app.placement import Placement, place
+
+DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
+_MAX_SIDE = 1 << 14
+_UNEVEN = 0.01
+
+
+class Frames:
+    """Frames of a segmentation on a grid.
+
+    Parameters
+    ----------
+    dataset : the segmentation, pixels included;  grid : the images' own.
+    path : for messages;  tolerance_mm : see `contourdesk.app.placement.place`.
+
+    Raises
+    ------
+    UserError : sizes that make no sense, or fewer pixels than frames; a frame whose place is no slice of the grid is
+        met in `placements`.
+    One of `DAMAGE` : elements missing or damaged.
+    """
+
+    def __init__(self, dataset: Dataset, grid: Grid, path: Path, tolerance_mm: float) -> None:
+        self._ds, self._grid, self._path, self._tolerance_mm = dataset, grid, path, tolerance_mm
+        self.rows, self.columns = int(dataset.Rows), int(dataset.Columns)
+        self._groups = list(dataset.PerFrameFunctionalGroupsSequence)
+        self._shared = (list(dataset.get("SharedFunctionalGroupsSequence") or ()) or [Dataset()])[0]
+        self._bits = int(dataset.BitsAllocated)
+        count = int(dataset.get("NumberOfFrames") or 1)
+        if count != len(self._groups) or not 0 < self.rows < _MAX_SIDE or not 0 < self.columns < _MAX_SIDE:
+            raise self._damaged(f"it says {count} frames of {self.rows} × {self.columns} and describes others")
+        if self._bits not in (1, 8, 16) or int(dataset.get("SamplesPerPixel") or 1) != 1:
+            raise self._damaged(f"its pixels have {self._bits} bits")
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def segment_number(self, frame: int) -> int:
+        """Number of the segment that a frame shows."""
+        return int(self._group(frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+
+    def placements(self) -> list[Placement]:
+        """Where each frame lies in the grid, as a volume of one slice.
+
+        Raises
+        ------
+        UserError : a frame lies on no slice, or the frames are made for slices of another distance.
+        """
+        known: dict[tuple[float, ...], Placement] = {}
+        out = []
+        for frame in range(len(self)):
+            place_of = self._place(frame)
+            if place_of not in known:
+                known[place_of] = place(self._frame_grid(place_of), self._grid, self._path.name, self._tolerance_mm)
+            out.append(known[place_of])
+        self._check_spacing(out)
+        return out
+
+    def pixels(self) -> Iterator[NDArray[np.unsignedinteger]]:
+        """Each frame's pixels (rows, columns), as stored."""
+        syntax = str(self._ds.file_meta.TransferSyntaxUID)
+        if syntax == DEFLATED_FRAMES:
+            packed = generate_frames(self._ds.PixelData, number_of_frames=len(self))
+            yield from (self._unpack(self._inflate(one), 0) for one in packed)
+        elif self._ds.file_meta.TransferSyntaxUID.is_encapsulated:
+            for array in iter_pixels(self._ds, raw=True):
+                yield array.reshape(self.rows, self.columns)
+        else:
+            data = self._ds.PixelData
+            if len(data) * 8 < len(self) * self.rows * self.columns * self._bits:
+                raise self._damaged("it has fewer pixels than frames")
+            yield from (self._unpack(data, frame) for frame in range(len(self)))
+
+    def _unpack(self, data: bytes, frame: int) -> NDArray[np.unsignedinteger]:
+        """Frame of native pixels; single bits run on from one frame to the next without a gap."""
+        size = self.rows * self.columns
+        if self._bits == 1:
+            first, last = frame * size, (frame + 1) * size
+            some = np.frombuffer(data, np.uint8, (last + 7) // 8 - first // 8, first // 8)
+            flat = np.unpackbits(some, bitorder="little")[first % 8 : first % 8 + size]
+        else:
+            dtype = np.dtype("u1" if self._bits == 8 else "<u2" if self._ds.original_encoding[1] else ">u2")
+            flat = np.frombuffer(data, dtype, size, frame * size * dtype.itemsize)
+        if flat.size != size:
+            raise self._damaged("it has fewer pixels than frames")
+        return flat.reshape(self.rows, self.columns)
+
+    def _inflate(self, packed: bytes) -> bytes:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.rows * self.columns * 2)
+
+    def _group(self, frame: int, name: str) -> Dataset:
+        """First item of a functional group, of the frame or shared. Raises AttributeError when neither has it."""
+        for groups in (self._groups[frame], self._shared):
+            items: Iterable[Dataset] = groups.get(name) or ()
+            for item in items:
+                return item
+        raise AttributeError(name)
+
+    def _place(self, frame: int) -> tuple[float, ...]:
+        """Position (3), orientation (6), row and column spacing."""
+        try:
+            position = self._group(frame, "PlanePositionSequence").ImagePositionPatient
+            orientation = self._group(frame, "PlaneOrientationSequence").ImageOrientationPatient
+            spacing = self._group(frame, "PixelMeasuresSequence").PixelSpacing
+            values = tuple(float(v) for v in (*position, *orientation, *spacing))
+        except (AttributeError, TypeError) as error:
+            raise self._damaged(f"its frame {frame + 1} doesn't say where it lies in the patient") from error
+        if len(values) != 11 or not np.isfinite(values).all():
+            raise self._damaged(f"its frame {frame + 1} doesn't say where it lies in the patient")
+        return values
+
+    def _frame_grid(self, place_of: tuple[float, ...]) -> Grid:
+        """A frame as a volume of one slice, as thick as the grid's voxels in that direction."""
+        position, along, down = (np.array(place_of[i : i + 3]) for i in (0, 3, 6))
+        along, down = along * place_of[10], down * place_of[9]
+        normal = np.cross(along, down)
+        axis = int(np.argmax(np.abs(normal @ self._grid.directions)))
+        affine = np.eye(4)
+        affine[:3] = np.column_stack([self._grid.affine[:3, axis], down, along, position])
+        try:
+            return Grid((1, self.rows, self.columns), affine)
+        except ValueError as error:
+            raise self._damaged("the size or direction of its pixels makes no sense") from error
+
+    def _check_spacing(self, placements: list[Placement]) -> None:
+        """Raise UserError when the frames all lie on slices, but were made for slices of another distance.
+
+        Then slices between them would be taken for empty ones.
+        """
+        said = self._group(0, "PixelMeasuresSequence").get("SpacingBetweenSlices")
+        if said is None:
+            return
+        first = placements[0]
+        axis = first.order.permutation.index(0)
+        step = self._grid.affine[:3, axis]
+        across = np.cross(self._grid.affine[:3, axis - 2], self._grid.affine[:3, axis - 1])
+        own = (float(np.linalg.norm(step)), abs(float(step @ across)) / float(np.linalg.norm(across)))
+        if any(abs(abs(float(said)) - v) <= _UNEVEN * v for v in own):
+            return
+        where = sorted({p.corner[axis] for p in placements})
+        if not any(b - a == 1 for a, b in pairwise(where)):
+            raise UserError(
+                f"{self._path.name} was made for slices {float(said):g} mm apart; these images' are {own[0]:g} mm.",
+                "Export it on the grid of the images.",
+            )
+
+    def _damaged(self, what: str) -> UserError:
+        return UserError(f"{self._path.name} can't be read as a segmentation: {what}.", "Export it again.")

@@ -1,0 +1,262 @@
+"""A DICOM Segmentation (SEG) to structures on the grid of a case: binary, fractional and label map.
+
+Frames may come in any order, be left out where nothing is drawn, overlap, and cover a part of the image. They are
+placed by their position in the patient, and only where their pixels are the image's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+
+from contourdesk.app.case import Case
+from contourdesk.app.colours import lab_to_rgb
+from contourdesk.app.dicom_headers import DAMAGE
+from contourdesk.app.errors import UserError
+from contourdesk.app.naming import colour_for, type_for
+from contourdesk.app.placement import TOLERANCE_MM, label_boxes, union
+from contourdesk.app.rtstruct_read import References
+from contourdesk.app.seg_frames import Frames
+from contourdesk.app.structures import Colour, Mask, Provenance, Structure
+
+BINARY_CLASS, LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"
+SEG_CLASSES = (BINARY_CLASS, LABELMAP_CLASS)
+THRESHOLD = 0.5  # of the full value of a fractional segmentation; what is at least that is inside
+_BACKGROUND = ("125040", "DCM")
+# Property types that say DICOM's RT ROI Interpreted Type; SNOMED CT codes.
+_TYPES = {"228791009": "GTV", "228792002": "CTV", "228793007": "PTV", "38266002": "EXTERNAL"}
+
+
+def references(path: Path) -> References:
+    """Read what a segmentation refers to.
+
+    Raises
+    ------
+    UserError : the file can't be read.
+    """
+    wanted = ["FrameOfReferenceUID", "ReferencedSeriesSequence", "SourceImageSequence", "SOPClassUID"]
+    try:
+        return _references(dcmread(path, stop_before_pixels=True, specific_tags=wanted))
+    except DAMAGE as error:
+        raise _damaged(path) from error
+
+
+def add_seg(case: Case, path: Path) -> Case:
+    """The case with a segmentation's structures; when it can't be used, with a note that says why instead."""
+    try:
+        structures, notes = read_seg(path, case)
+    except UserError as error:
+        structures, notes = [], (f"{error.message} Its structures were not loaded.",)
+    source = replace(case.source, notes=(*case.source.notes, *notes))
+    return replace(case, source=source, structures=replace(case.structures, items=(*case.structures, *structures)))
+
+
+def read_seg(
+    path: Path, case: Case, *, any_reference: bool = False, tolerance_mm: float = TOLERANCE_MM
+) -> tuple[list[Structure], tuple[str, ...]]:
+    """Read the segments as structures; names unique among themselves and the case's.
+
+    Parameters
+    ----------
+    any_reference : take it by its position also when it refers to other images; a note records that.
+    tolerance_mm : how far its voxels may lie from the image's.
+
+    Returns
+    -------
+    The structures in the order of the segment numbers, and what the reviewer should know.
+
+    Raises
+    ------
+    UserError : damaged, no segmentation, of other images, or not on their voxels.
+    """
+    dataset = _read(path)
+    try:
+        notes = _check_refers(dataset, case, path, any_reference)
+        segments = _segments(dataset)
+        frames = Frames(dataset, case.volume.grid, path, tolerance_mm)
+        masks, more = _masks(dataset, segments, frames, path)
+        time, person = _time(dataset), str(dataset.get("ContentCreatorName") or "")
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    structures, renamed = _structures(case, segments, masks, time, person)
+    return structures, (*notes, *more, *renamed)
+
+
+@dataclass(frozen=True)
+class _Segment:
+    number: int
+    name: str
+    colour: Colour
+    interpreted_type: str
+    algorithm_type: str
+    algorithm: str
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        dataset = dcmread(path)
+        kind = str(dataset.get("SOPClassUID"))
+        is_seg = kind in SEG_CLASSES or "SegmentSequence" in dataset
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    if not is_seg:
+        raise UserError(f"{path.name} isn't a DICOM segmentation.", "Choose a DICOM SEG file.")
+    return dataset
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.")
+
+
+def _items(dataset: Dataset, keyword: str) -> Iterable[Dataset]:
+    return dataset.get(keyword) or ()
+
+
+def _references(dataset: Dataset) -> References:
+    series, images = set(), set()
+    for one in _items(dataset, "ReferencedSeriesSequence"):
+        series.add(str(one.get("SeriesInstanceUID", "")))
+        images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(one, "ReferencedInstanceSequence")}
+    images |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(dataset, "SourceImageSequence")}
+    frames = {str(dataset.get("FrameOfReferenceUID") or "")}
+    return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
+
+
+def _check_refers(dataset: Dataset, case: Case, path: Path, any_reference: bool) -> list[str]:
+    """Raise when nothing that the segmentation refers to is this image."""
+    refers = _references(dataset)
+    if (
+        case.source.series_uid in refers.series_uids
+        or refers.image_uids & set(case.source.image_uids)
+        or case.volume.grid.frame_of_reference_uid in refers.frame_uids
+    ):
+        return []
+    if any_reference:
+        return [f"{path.name} refers to other images; it was placed by its position, as was asked for."]
+    raise UserError(
+        f"{path.name} refers to another image: neither its frame of reference nor its series or images are these.",
+        "Open the images that it was made on.",
+    )
+
+
+def _segments(dataset: Dataset) -> dict[int, _Segment]:
+    """Segments by number, without the background of a label map."""
+    out: dict[int, _Segment] = {}
+    for item in _items(dataset, "SegmentSequence"):
+        number = int(item.SegmentNumber)
+        kind = next(iter(_items(item, "SegmentedPropertyTypeCodeSequence")), Dataset())
+        code = (str(kind.get("CodeValue") or ""), str(kind.get("CodingSchemeDesignator") or ""))
+        if number == 0 or code == _BACKGROUND:
+            continue
+        if number in out:
+            raise ValueError(f"two segments have the number {number}")
+        names = (item.get("SegmentLabel"), item.get("SegmentDescription"), kind.get("CodeMeaning"))
+        name = next((str(n).strip() for n in names if n and str(n).strip()), f"Segment {number}")
+        out[number] = _Segment(
+            number,
+            name,
+            _colour(item, name),
+            _TYPES.get(code[0]) or type_for(name),
+            str(item.get("SegmentAlgorithmType") or ""),
+            str(item.get("SegmentAlgorithmName") or ""),
+        )
+    if not out:
+        raise ValueError("no segments")
+    return dict(sorted(out.items()))
+
+
+def _colour(item: Dataset, name: str) -> Colour:
+    try:
+        return lab_to_rgb([int(v) for v in item.RecommendedDisplayCIELabValue])
+    except (AttributeError, TypeError, ValueError):
+        return colour_for(name)
+
+
+def _masks(
+    dataset: Dataset, segments: dict[int, _Segment], frames: Frames, path: Path
+) -> tuple[dict[int, Mask], list[str]]:
+    """Mask of each segment that has frames, and notes."""
+    kind = str(dataset.get("SegmentationType") or "BINARY").upper()
+    if str(dataset.get("SOPClassUID")) == LABELMAP_CLASS or kind == "LABELMAP":
+        padding = dataset.get("PixelPaddingValue")
+        parts = _label_parts(frames, {0} if padding is None else {0, int(padding)})
+    elif kind in ("BINARY", "FRACTIONAL"):
+        least = max(1.0, THRESHOLD * int(dataset.MaximumFractionalValue)) if kind == "FRACTIONAL" else 1.0
+        parts = _binary_parts(frames, least)
+    else:
+        raise UserError(f"{path.name} is a segmentation of an unknown kind ({kind}).", "Export it as BINARY.")
+    pieces: dict[int, list[Mask]] = {}
+    taken: set[tuple[int, tuple[int, int, int]]] = set()
+    lost, unknown = 0, set()
+    for number, corner, mask, outside in parts:
+        if number not in segments:
+            unknown.add(number)
+            continue
+        if (number, corner) in taken:
+            raise UserError(
+                f'{path.name} contradicts itself: two frames of "{segments[number].name}" lie in one place.',
+                "Export it again.",
+            )
+        taken.add((number, corner))
+        lost += outside
+        pieces.setdefault(number, []).append(mask)
+    notes = []
+    if kind == "FRACTIONAL":
+        notes.append(f"{path.name} is fractional; what is at least {THRESHOLD:g} counts as inside.")
+    if lost:
+        notes.append(f"{path.name} reaches over the edge of the images; {lost} voxels were left out.")
+    if unknown:
+        notes.append(f"{path.name} has pixels of segments that it doesn't describe; they were left out.")
+    return {number: union(masks) for number, masks in pieces.items()}, notes
+
+
+_Part = tuple[int, tuple[int, int, int], Mask, int]  # segment, corner in the grid, mask, voxels outside
+
+
+def _binary_parts(frames: Frames, least: float) -> Iterator[_Part]:
+    for i, (placement, pixels) in enumerate(zip(frames.placements(), frames.pixels(), strict=True)):
+        bits: NDArray[np.bool_] = pixels >= least
+        yield (frames.segment_number(i), placement.corner, *placement.mask(bits[None]))
+
+
+def _label_parts(frames: Frames, empty: set[int]) -> Iterator[_Part]:
+    for placement, pixels in zip(frames.placements(), frames.pixels(), strict=True):
+        for label, box in label_boxes(pixels[None]):
+            if label not in empty:
+                bits = pixels[None][box] == label
+                start = (box[0].start, box[1].start, box[2].start)
+                yield (label, placement.corner, *placement.mask(bits, start))
+
+
+def _structures(
+    case: Case, segments: dict[int, _Segment], masks: dict[int, Mask], time: str, person: str
+) -> tuple[list[Structure], list[str]]:
+    out: list[Structure] = []
+    notes = []
+    names = case.structures
+    for number, segment in segments.items():
+        name = names.free_name(segment.name)
+        if name != segment.name:
+            notes.append(f'A second structure called "{segment.name}" was renamed "{name}".')
+        by_hand = segment.algorithm_type == "MANUAL"
+        made = Provenance(
+            "imported", person=person if by_hand else "", time=time, model="" if by_hand else segment.algorithm
+        )
+        mask = masks.get(number, Mask())
+        out.append(Structure(name, segment.colour, mask, made, interpreted_type=segment.interpreted_type))
+        names = names.put(out[-1])
+    return out, notes
+
+
+def _time(dataset: Dataset) -> str:
+    """ISO time of the content without zone (the file gives none), empty when it is not said."""
+    date, time = str(dataset.get("ContentDate") or ""), str(dataset.get("ContentTime") or "")
+    if len(date) != 8:
+        return ""
+    clock = f"T{time[:2]}:{time[2:4]}:{time[4:6]}" if len(time) >= 6 else ""
+    return f"{date[:4]}-{date[4:6]}-{date[6:]}{clock}"
