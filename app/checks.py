@@ -146,7 +146,7 @@ def _sides(structures: StructureSet, volume: Volume | None) -> list[Finding]:
                 out += [Finding(pair[side].id, "error", text, at[side]) for side in ("L", "R")]
             continue
         (side, s), *_ = pair.items()
-        midline = _midline(s.mask, volume)
+        midline = midline_x(s.mask, volume)
         if midline is not None and (midline - at[side][0]) * (1 if side == "L" else -1) > _MIDLINE_MM:
             where = "right" if side == "L" else "left"
             out.append(Finding(s.id, "warning", f"{s.name} lies on the patient's {where} side.", at[side]))
@@ -157,13 +157,14 @@ def _centre(s: Structure, grid: Grid) -> tuple[float, float, float]:
     return _point(grid, tuple(np.argwhere(s.mask.bits).mean(axis=0) + s.mask.offset))
 
 
-def _midline(mask: Mask, volume: Volume | None) -> float | None:
+def midline_x(mask: Mask, volume: Volume | None) -> float | None:
     """LPS x of the middle of the body at the structure's height, mm; None without an image in HU, or without a body."""
     if volume is None or volume.unit != "HU":
         return None
     grid = volume.grid
     up = next(axis for axis, (world, _) in enumerate(grid.world_axes) if world == 2)
-    steps = [max(1, round(4 / s)) for s in grid.spacing_mm]  # every 4 mm is enough
+    # Every 4 mm is enough, but across the patient every voxel counts, or the middle would be half a step off.
+    steps = [1 if w == 0 else max(1, round(4 / s)) for s, (w, _) in zip(grid.spacing_mm, grid.world_axes, strict=True)]
     box = [slice(0, n, step) for n, step in zip(grid.shape, steps, strict=True)]
     box[up] = slice(mask.box[up].start, mask.box[up].stop, steps[up])
     body = np.argwhere(volume.array[tuple(box)] > _BODY_HU)  # type: ignore[operator]
