@@ -1,188 +1,211 @@
-"""Masks to contours on voxel edges, exactly: filling them by the centre rule gives the very same voxels back.
+"""Masks to contours that enclose the very voxel centres of the mask, whoever fills them.
 
-On each slice every 4-connected part becomes one polygon along the outer edges of its voxels (index plus or minus one
-half), so that another program that tests voxel centres reads the same mask, not one half a voxel smaller. A hole is
-joined to the outline round it by a bridge of no width (a keyhole), which every reader understands, whether it combines
-contours by parity or by union. Voxels that touch at a corner only are kept apart, so no polygon crosses itself.
+On each slice every 4-connected part becomes one polygon, either along the outer edges of its voxels (index plus or
+minus one half) or as a smooth curve between voxel centres. Another program that tests voxel centres reads the same
+mask, not one half a voxel smaller. A hole is joined to the outline round it by a bridge of no width (a keyhole), which
+every reader understands, whether it combines contours by parity or by union, or is a contour of its own. Voxels that
+touch at a corner only are kept apart, so no polygon crosses itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours_raster import contours_to_mask
+from contourdesk.app.contours_smooth import Float, Gates, smooth, thin_out
+from contourdesk.app.contours_trace import (
+    Bridges,
+    Int,
+    Outlines,
+    cross_bridges,
+    find_loops,
+    find_outlines,
+    loop_ends,
+)
 from contourdesk.app.geometry import Grid
 from contourdesk.app.structures import Bits, Mask
 
-__all__ = ["Contour", "contours_to_mask", "mask_to_contours", "trace"]
+__all__ = ["Contour", "ContourStyle", "contours_to_mask", "mask_to_contours", "trace"]
 
-Int = NDArray[np.int64]
+Loop = tuple[int, NDArray[np.float64]]
 
-# Directions on a slice seen with rows down and columns to the right, clockwise: along columns, down the rows, and back.
-_RIGHT, _DOWN, _LEFT, _UP = range(4)
+STYLES = ("voxel edges", "smooth")
+HOLES = ("keyhole", "inner loops", "xor")
+SMOOTH_TOLERANCE = 0.05
+# Tried in this order where a contour has too many points, in voxels; at the last only the gates themselves limit.
+_WIDER = (0.1, 0.2, 0.4, 1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Edges:
-    """Directed edges with the mask on their right hand, sorted by `start`.
+@dataclass(frozen=True)
+class ContourStyle:
+    """How masks are drawn.
 
-    `start` and `end` number the corners of voxels like the voxels of the padded array (a border of one in plane):
-    corner n is the one that voxel n has with its neighbours to the right and below.
+    Parameters
+    ----------
+    style : "voxel edges" or "smooth".
+    holes : "keyhole": joined to the outline by a bridge of no width; "inner loops": closed contours inside, to be
+        combined by parity; "xor": the same as CLOSEDPLANAR_XOR where there are holes.
+    max_points : points of a contour at most, 0 for any number. Contours that have more are drawn with fewer, still with
+        every voxel centre on its side; one that can't be stays as it is.
     """
 
-    start: Int
-    end: Int
-    direction: Int
+    style: str = "voxel edges"
+    holes: str = "keyhole"
+    max_points: int = 0
+
+    def __post_init__(self) -> None:
+        if self.style not in STYLES or self.holes not in HOLES:
+            raise ValueError(f"style must be one of {STYLES} and holes one of {HOLES}, got {self!r}")
 
 
-def mask_to_contours(mask: Mask, grid: Grid) -> list[Contour]:
+EXACT = ContourStyle()
+
+
+def mask_to_contours(mask: Mask, grid: Grid, style: ContourStyle = EXACT) -> list[Contour]:
     """Closed contours of a mask, slice by slice along axis 0 of the grid.
 
     Parameters
     ----------
     mask : voxels on `grid`.
     grid : the image's grid.
+    style : how to draw them.
 
     Returns
     -------
-    CLOSED_PLANAR contours in LPS mm, in the order of slices, each in one plane through its slice's voxel centres.
+    Contours in LPS mm, in the order of slices, each in one plane through its slice's voxel centres.
     """
-    out = []
-    for k, corners in trace(mask.bits):
-        index = np.empty((len(corners), 3))
-        index[:, 0] = k + mask.offset[0]
-        # Corner n of voxels lies half a voxel before the centre of voxel n.
-        index[:, 1:] = corners + np.array(mask.offset[1:]) - 0.5
-        out.append(Contour(grid.to_world(index)))
-    return out
+    loops = list(trace(mask.bits, style))
+    if not loops:
+        return []
+    kind = "CLOSED_PLANAR"
+    if style.holes == "xor" and _has_holes(loops):
+        kind = "CLOSEDPLANAR_XOR"
+    index = np.empty((sum(len(points) for _, points in loops), 3))
+    lengths = [len(points) for _, points in loops]
+    index[:, 0] = np.repeat([k for k, _ in loops], lengths) + mask.offset[0]
+    # Corner n of voxels lies half a voxel before the centre of voxel n.
+    index[:, 1:] = np.concatenate([points for _, points in loops]) + (np.array(mask.offset[1:]) - 0.5)
+    world = grid.to_world(index)
+    return [Contour(points, kind) for points in np.split(world, np.cumsum(lengths)[:-1])]
 
 
-def trace(bits: Bits) -> Iterator[tuple[int, Int]]:
+def trace(bits: Bits, style: ContourStyle = EXACT) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Outlines of each slice of a bool (z, y, x) array.
 
     Yields
     ------
-    (slice, corners) : corners (n, 2) int64 as (row, column) of voxel corners, corner 0 being the outer one of voxel 0;
-        no three in a line, except where a bridge to a hole begins.
+    (slice, points) : points (n, 2) as (row, column) of voxel corners, corner 0 being the outer one of voxel 0; whole
+        numbers at voxel edges, and no three in a line, except where a bridge to a hole begins.
     """
-    if not bits.any():
+    outlines = find_outlines(bits)
+    if outlines is None:
         return
-    padded = np.pad(bits, ((0, 0), (1, 1), (1, 1)))
-    rows, columns = padded.shape[1:]
-    edges = _edges(padded.ravel(), columns)
-    following = _following(edges)
-    order, begin = _loops(following)
-    bridged = _bridge_holes(padded, edges, following, order, begin)
-    if bridged is not None:
-        edges, following = bridged
-        order, begin = _loops(following)
-    start = edges.start[order]
-    keep = _turns(edges.direction[order], begin)
-    for low, high in zip(begin, [*begin[1:], len(order)], strict=True):
-        corners = start[low:high][keep[low:high]]
-        row = corners // columns
-        yield int(row[0] // rows), np.column_stack([row % rows, corners % columns])
+    loops = _at_edges(outlines, style) if style.style == "voxel edges" else _at_gates(outlines, style)
+    if not style.max_points:
+        yield from loops
+        return
+    for k, group in groupby(loops, key=itemgetter(0)):
+        yield from ((k, points) for points in _with_fewer_points([p for _, p in group], bits[k : k + 1], style))
 
 
-def _edges(flat: Bits, width: int) -> _Edges:
-    """All edges between a voxel in the mask and a neighbour in its slice that isn't.
-
-    `flat` is the padded array, flattened; padding keeps neighbours in `flat` from being ends of two rows or slices.
-    """
-    # Between voxels i and i + 1 an edge runs down from corner i - width, between i and i + width one from i - 1.
-    beside = np.flatnonzero(flat[1:] ^ flat[:-1])
-    begins = flat[beside + 1]
-    above = np.flatnonzero(flat[width:] ^ flat[:-width])
-    starts_below = flat[above + width]
-    start = np.concatenate([np.where(begins, beside, beside - width), np.where(starts_below, above - 1, above)])
-    end = np.concatenate([np.where(begins, beside - width, beside), np.where(starts_below, above, above - 1)])
-    direction = np.concatenate([np.where(begins, _UP, _DOWN), np.where(starts_below, _RIGHT, _LEFT)])
-    order = np.argsort(start, kind="stable")
-    return _Edges(start[order], end[order], direction[order])
-
-
-def _following(edges: _Edges) -> Int:
-    """For each edge the number of the edge that goes on from its end.
-
-    Two leave from a corner where voxels touch diagonally; the one to the right stays with the same voxel.
-    """
-    first = np.searchsorted(edges.start, edges.end)
-    second = np.minimum(first + 1, len(first) - 1)
-    two = (second != first) & (edges.start[second] == edges.end)
-    take_second = two & (edges.direction[second] == (edges.direction + 1) % 4)
-    return np.where(take_second, second, first)
+def _at_edges(outlines: Outlines, style: ContourStyle) -> Iterator[Loop]:
+    """Polygons along the edges themselves, of those corners at which they turn."""
+    direction, start, order, begin = outlines.edges.direction, outlines.edges.start, outlines.order, outlines.begin
+    bridges = outlines.bridges if style.holes == "keyhole" else None
+    if bridges is not None:
+        order, begin = find_loops(cross_bridges(outlines.following, bridges))
+        target, hole = start[bridges.leave_target], start[bridges.leave_hole]
+        start = np.concatenate([start, target, hole])
+        # Directions of their own keep both ends of a bridge as points of the polygon, so that its sides cancel exactly.
+        direction = np.concatenate([direction, np.full(len(target), 4), np.full(len(hole), 5)])
+    position = outlines.position(start[order])
+    keep = _turns(direction[order], begin)
+    for low, high in zip(begin, loop_ends(begin, len(order)), strict=True):
+        corners = position[low:high][keep[low:high]]
+        yield int(corners[0, 0]), corners[:, 1:].astype(np.float64)
 
 
-def _loops(following: Int) -> tuple[Int, list[int]]:
-    """Edge numbers loop by loop, and where in them each loop begins."""
-    step: list[int] = following.tolist()
-    seen = bytearray(len(step))
-    order: list[int] = []
-    begin: list[int] = []
-    for first in range(len(step)):
-        if seen[first]:
-            continue
-        begin.append(len(order))
-        edge = first
-        while not seen[edge]:
-            seen[edge] = 1
-            order.append(edge)
-            edge = step[edge]
-    return np.array(order, np.int64), begin
-
-
-def _turns(direction: Int, begin: list[int]) -> NDArray[np.bool_]:
-    """Where each loop turns. `direction` is of edges in loop order; a bridge has its own and so both ends are kept."""
+def _turns(direction: Int, begin: Int) -> NDArray[np.bool_]:
+    """Where each loop turns. `direction` is of edges in loop order."""
     before = np.empty_like(direction)
     before[1:] = direction[:-1]
-    ends = [*(b - 1 for b in begin[1:]), len(direction) - 1]
-    before[begin] = direction[ends]
+    before[begin] = direction[loop_ends(begin, len(direction)) - 1]
     return np.asarray(direction != before)
 
 
-def _bridge_holes(
-    padded: Bits, edges: _Edges, following: Int, order: Int, begin: list[int]
-) -> tuple[_Edges, Int] | None:
-    """Join each hole's loop to the one on its left by two edges there and back; None when there is no hole.
+def _at_gates(outlines: Outlines, style: ContourStyle, tolerance: float = SMOOTH_TOLERANCE) -> Iterator[Loop]:
+    """Polygons through the gates: smooth ones, or for style "voxel edges" through the middles of the edges."""
+    gates = Gates.of(outlines)
+    shift = smooth(gates) if style.style == "smooth" else np.zeros(len(gates.middle))
+    place = np.empty(len(outlines.order), np.int64)  # of each edge, loop by loop
+    place[outlines.order] = np.arange(len(place))
+    bridges = outlines.bridges if style.holes == "keyhole" else None
+    keep = np.zeros(len(place), bool)
+    if bridges is not None:
+        # A bridge ends in the middle between two points, so both must stay.
+        for end in (bridges.enter_hole, bridges.leave_hole, bridges.enter_target, bridges.leave_target):
+            keep[place[end]] = True
+    stays = thin_out(gates, shift, keep, tolerance)
+    # Corner n of voxels lies half a voxel beyond the centre of voxel n.
+    points, order, begin = gates.points(shift) - 0.5, outlines.order, outlines.begin
+    slices = outlines.position(outlines.edges.start[order])[:, 0]
+    if bridges is not None:
+        order, begin, points, stays = _over_bridges(outlines, bridges, place, points, stays)
+        slices = outlines.position(outlines.edges.start[order])[:, 0]
+    for low, high in zip(begin, loop_ends(begin, len(order)), strict=True):
+        yield int(slices[low]), points[low:high][stays[low:high]]
 
-    The bridge goes from the hole's topmost, then leftmost, corner to the left along the edge between two rows of
-    voxels, up to the first corner that has not mask on all sides. That corner belongs to the outline or to a hole
-    that begins further up or left, so bridges never make a ring.
+
+def _over_bridges(
+    outlines: Outlines, bridges: Bridges, place: Int, points: Float, stays: NDArray[np.bool_]
+) -> tuple[Int, Int, Float, NDArray[np.bool_]]:
+    """Loops with their bridges: edge (or 0) of each point, begin of each loop, points, and which of them stay.
+
+    A bridge joins the middles of two pieces of outline, one round the hole and one to its left. Both lie between the
+    same two rows of voxel centres, and there is nothing but mask between them.
     """
-    columns = padded.shape[2]
-    step_down = (edges.direction == _DOWN).astype(np.int64) - (edges.direction == _UP)
-    # The sum of column times step down the rows is a loop's area, negative for holes.
-    area = np.add.reduceat((edges.start % columns * step_down)[order], begin)
-    if not (area < 0).any():
-        return None
-    hole_corner = np.minimum.reduceat(edges.start[order], begin)[area < 0]
-    # Corners with mask on both voxels to their right but not on both to their left: there a bridge can end.
-    left_end = _bridge_ends(padded.ravel(), columns)
-    target = left_end[np.searchsorted(left_end, hole_corner) - 1]
-    # Neither corner is one where voxels touch diagonally, so one edge leaves from and one arrives at each.
-    previous = np.empty_like(following)
-    previous[following] = np.arange(len(following))
-    leave_hole, leave_target = np.searchsorted(edges.start, hole_corner), np.searchsorted(edges.start, target)
-    there = len(following) + np.arange(len(target))
-    back = there + len(target)
-    linked = np.concatenate([following, leave_hole, leave_target])
-    linked[previous[leave_target]] = there
-    linked[previous[leave_hole]] = back
-    # Directions of their own keep both ends of a bridge as points of the polygon, so that its sides cancel exactly.
-    bridged = _Edges(
-        np.concatenate([edges.start, target, hole_corner]),
-        np.concatenate([edges.end, hole_corner, target]),
-        np.concatenate([edges.direction, np.full(len(target), 4), np.full(len(target), 5)]),
+    count, bridged = len(outlines.following), len(bridges.leave_hole)
+    by_edge, stay_by_edge = points[place], stays[place]
+    target, hole = (
+        (by_edge[enter] + by_edge[leave]) / 2
+        for enter, leave in ((bridges.enter_target, bridges.leave_target), (bridges.enter_hole, bridges.leave_hole))
     )
-    return bridged, linked
+    order, begin = find_loops(cross_bridges(outlines.following, bridges))
+    crossing = order >= count
+    repeats = np.where(crossing, 2, 1)
+    first = np.cumsum(repeats) - repeats
+    # Number of a point: its edge's, or behind those the target's and then the hole's; there and back again.
+    number = np.repeat(order, repeats)
+    number[first[crossing] + 1] += np.where(order[crossing] < count + bridged, bridged, -bridged)
+    all_points = np.concatenate([by_edge, target, hole])
+    all_stay = np.concatenate([stay_by_edge, np.ones(2 * bridged, bool)])
+    edge = np.where(number < count, number, 0)
+    return edge, first[begin], all_points[number], all_stay[number]
 
 
-def _bridge_ends(flat: Bits, width: int) -> Int:
-    """Numbers, ascending, of corners whose two voxels on the right are in the mask and those on the left not both."""
-    pair = flat[:-width] & flat[width:]
-    return np.flatnonzero(pair[1:] & ~pair[:-1])
+def _with_fewer_points(loops: list[Float], bits: Bits, style: ContourStyle) -> list[Float]:
+    """The loops of one slice, `bits` (1, rows, columns), with those that are too long drawn with fewer points."""
+    for tolerance in _WIDER:
+        if max(map(len, loops)) <= style.max_points:
+            break
+        outlines = cast(Outlines, find_outlines(bits))
+        thinner = [points for _, points in _at_gates(outlines, style, tolerance)]
+        loops = [b if len(a) > style.max_points else a for a, b in zip(loops, thinner, strict=True)]
+    return loops
+
+
+def _has_holes(loops: list[tuple[int, Float]]) -> bool:
+    return any(_area(points) < 0 for _, points in loops)
+
+
+def _area(points: Float) -> float:
+    after = np.roll(points, -1, axis=0)
+    return float((points[:, 1] * after[:, 0] - points[:, 0] * after[:, 1]).sum())
