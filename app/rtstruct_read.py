@@ -68,6 +68,7 @@ def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], t
     _check_refers(dataset, case, path)
     try:
         rois, time = list(_rois(dataset)), _time(dataset)
+        parent = f"RTSTRUCT {dataset.get('SOPInstanceUID') or ''}".strip()  # a writer refers to it as predecessor
     except DAMAGE as error:
         raise _damaged(path) from error
     notes: list[str] = []
@@ -79,7 +80,7 @@ def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], t
             notes.append(f'A second structure called "{roi.name}" was renamed "{name}".')
         raster = rasterise(roi.contours, case.volume.grid)
         notes.extend(_raster_notes(name, raster))
-        provenance = Provenance("imported", time=time)
+        provenance = Provenance("imported", time=time, parent=parent)
         out.append(
             Structure(
                 name, roi.colour, raster.mask, provenance, interpreted_type=roi.interpreted_type, contours=roi.contours

@@ -136,7 +136,7 @@ class Provenance:
     model: str = ""
     weights_sha256: str = ""
     software: str = ""
-    parent: str = ""  # id of the structure this one was made from
+    parent: str = ""  # id of the structure this one was made from, or "RTSTRUCT" and the UID of the set it was in
     remark: str = ""  # what the reviewer took upon himself: an import against the file's own references
 
 
