@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
+from contourdesk.app.anatomy import interpreted_type
 from contourdesk.app.case import Case
 from contourdesk.app.colours import lab_to_rgb
 from contourdesk.app.dicom_headers import DAMAGE
@@ -28,8 +29,6 @@ BINARY_CLASS, LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.
 SEG_CLASSES = (BINARY_CLASS, LABELMAP_CLASS)
 THRESHOLD = 0.5  # of the full value of a fractional segmentation; what is at least that is inside
 _BACKGROUND = ("125040", "DCM")
-# Property types that say DICOM's RT ROI Interpreted Type; SNOMED CT codes.
-_TYPES = {"228791009": "GTV", "228792002": "CTV", "228793007": "PTV", "38266002": "EXTERNAL"}
 
 
 def references(path: Path) -> References:
@@ -161,7 +160,7 @@ def _segments(dataset: Dataset) -> dict[int, _Segment]:
             number,
             name,
             _colour(item, name),
-            _TYPES.get(code[0]) or type_for(name),
+            interpreted_type(code[0]) or type_for(name),
             str(item.get("SegmentAlgorithmType") or ""),
             str(item.get("SegmentAlgorithmName") or ""),
         )
