@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contourdesk.app.contour import Contour
-from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.contours_place import Placement, place
+from contourdesk.app.contours_raster import Raster, rasterise
 from contourdesk.app.geometry import Grid
+from contourdesk.app.structures import Mask
 
 Float = NDArray[np.float64]
 
@@ -99,34 +101,40 @@ class Planes:
         row, column = relative @ self.down_column, relative @ self.along_row
         return np.column_stack([plane, row / self.spacing_mm[0], column / self.spacing_mm[1]])
 
-    def nearest(self, points_lps: Float) -> int | None:
-        """Number of the plane that a contour (m, 3) belongs to: all of it within half the local distance; else None."""
-        plane = self.to_index(points_lps)[:, 0]
-        k = int(np.floor(float(plane.min() + plane.max()) / 2 + 0.5))
-        return k if 0 <= k < len(self) and float(np.abs(plane - k).max()) <= 0.5 + 1e-4 else None
-
     def indexed(self, contours: Sequence[Contour]) -> list[Contour]:
-        """Contours with (plane, row, column) instead of LPS mm."""
-        return [replace(c, points_lps=self.to_index(c.points_lps)) for c in contours if len(c.points_lps)]
+        """Contours with (plane, row, column) instead of LPS mm, in the same order."""
+        return [replace(c, points_lps=self.to_index(c.points_lps)) if len(c.points_lps) else c for c in contours]
 
-    def rasterise(self, contours: Sequence[Contour]) -> Raster:
-        """Fill contours on these planes; the mask's index is (plane, row, column).
+    @property
+    def index_grid(self) -> Grid:
+        """A grid whose world is (plane, row, column) itself: what looks at `indexed` contours takes it."""
+        return Grid((len(self), *self.shape), np.eye(4))
 
-        A contour belongs to the nearest plane, at most half the local distance away. Else as
-        `contourdesk.app.contours_raster.rasterise`.
+    def place(self, contours: Sequence[Contour], image_uids: Sequence[str] = ()) -> Placement:
+        """Say which plane each contour of one ROI, LPS mm, belongs to.
+
+        As `contourdesk.app.contours_place.place` does for the slices of a grid, with the local slice distance.
         """
-        indexed = self.indexed(contours)
-        raster = rasterise(indexed, Grid((len(self), *self.shape), np.eye(4)))
-        return replace(raster, largest_offset_mm=self._largest_offset(contours))
+        return place(self.indexed(contours), self.index_grid, image_uids)
 
-    def _largest_offset(self, contours: Sequence[Contour]) -> float:
+    def rasterise(self, contours: Sequence[Contour], image_uids: Sequence[str] = ()) -> Raster:
+        """Fill the contours of one ROI, LPS mm, on these planes; the mask's index is (plane, row, column).
+
+        As `contourdesk.app.contours_raster.rasterise` does for the slices of a grid. Contours that don't lie in the
+        planes are not filled.
+        """
+        placement = self.place(contours, image_uids)
+        if not placement.in_slices:
+            return Raster(Mask(), slanted=len(placement.closed))
+        raster = rasterise(self.indexed(contours), self.index_grid, image_uids)
+        return replace(raster, largest_offset_mm=self._largest_offset(contours, placement))
+
+    def _largest_offset(self, contours: Sequence[Contour], placement: Placement) -> float:
         """The furthest, in mm, that the middle of a filled contour lies from its plane."""
         at, out = self.at_mm, 0.0
-        for contour in contours:
-            if contour.kind in FILLED_KINDS and len(contour.points_lps) > 2:
-                k = self.nearest(contour.points_lps)
-                height = contour.points_lps @ self.normal
-                out = max(out, 0.0 if k is None else abs(float(height.min() + height.max()) / 2 - float(at[k])))
+        for i in np.flatnonzero(placement.shown).tolist():
+            height = contours[i].points_lps @ self.normal
+            out = max(out, abs(float(height.min() + height.max()) / 2 - float(at[placement.slices[i]])))
         return out
 
     def is_close(self, other: Planes, tol_mm: float = 0.01) -> bool:

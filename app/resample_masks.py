@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from contourdesk.app.contour import Contour
-from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.contours_raster import Raster, rasterise
 from contourdesk.app.geometry import Box, Grid
 from contourdesk.app.resample import Resample
-from contourdesk.app.structures import Bits, Mask, tight_box
+from contourdesk.app.structures import Bits, Mask, Structure, tight_box
 
 Float = NDArray[np.float64]
-_FLAT = 0.25  # a contour that reaches over more than this share of a slice distance isn't in a slice's plane
 _DECIMALS = 6
 
 
@@ -43,30 +42,28 @@ class Piece:
     grid: Grid
 
 
-def rasterise_resampled(contours: Sequence[Contour], how: Resample) -> Raster:
-    """Fill contours, LPS mm, on the even grid; the raster's counts and largest offset are those of original slices.
+def rasterise_resampled(contours: Sequence[Contour], how: Resample, image_uids: Sequence[str] = ()) -> Raster:
+    """Fill the contours of one ROI, LPS mm, on the even grid; the raster's counts and offset are of original slices.
 
-    A contour belongs to the nearest original slice, at most half the local distance away. Contours that don't lie in
-    the planes of the slices (drawn on straightened images) are filled on the grid as on any other.
+    A contour belongs to the original slice that it names or is nearest to, at most half the local distance away.
+    Contours that don't lie in the planes of the slices (drawn on straightened images) are filled as on any grid.
+
+    Parameters
+    ----------
+    image_uids : SOP Instance UIDs of the original slices, in order, where they are known.
     """
-    indexed = how.planes.indexed([c for c in contours if c.kind in FILLED_KINDS and len(c.points_lps) > 2])
-    if any(np.ptp(c.points_lps[:, 0]) > _FLAT for c in indexed):
+    placement = how.planes.place(contours, image_uids)
+    if not placement.in_slices:
         return rasterise(contours, how.grid)
-    raster = how.planes.rasterise(contours)
+    indexed = how.planes.indexed(contours)
     by_plane: dict[int, list[Contour]] = {}
-    for contour in indexed:
-        plane = int(np.floor(_middle(contour) + 0.5))
-        if 0 <= plane < len(how.planes):
-            by_plane.setdefault(plane, []).append(contour)
+    for i in np.flatnonzero(placement.shown).tolist():
+        by_plane.setdefault(int(placement.slices[i]), []).append(indexed[i])
     low = _on_slices(by_plane, how, how.below)
     high = _on_slices(by_plane, how, np.where(how.weight > 0, how.below + 1, -1))
     box = _union(low, high)
-    return replace(raster, mask=_mixed(low.read(box), high.read(box), how.weight[box[0]], how.grid, box))
-
-
-def _middle(contour: Contour) -> float:
-    place = contour.points_lps[:, 0]
-    return float(place.min() + place.max()) / 2
+    mask = _mixed(low.read(box), high.read(box), how.weight[box[0]], how.grid, box)
+    return replace(how.planes.rasterise(contours, image_uids), mask=mask)
 
 
 def _on_slices(by_plane: dict[int, list[Contour]], how: Resample, plane_of_slice: NDArray[np.int64]) -> Mask:
@@ -74,8 +71,9 @@ def _on_slices(by_plane: dict[int, list[Contour]], how: Resample, plane_of_slice
     moved = []
     for k, plane in enumerate(plane_of_slice):
         for contour in by_plane.get(int(plane), ()):
-            points = np.column_stack([np.full(len(contour.points_lps), float(k)), contour.points_lps[:, 1:]])
-            points[:, 1:] += how.slice_shift[k]
+            points = np.column_stack(
+                [np.full(len(contour.points_lps), k), contour.points_lps[:, 1:] + how.slice_shift[k]]
+            )
             moved.append(replace(contour, points_lps=points, image_uid=""))
     return rasterise(moved, Grid(how.grid.shape, np.eye(4))).mask
 
@@ -142,6 +140,27 @@ def pieces_on_original_planes(mask: Mask, how: Resample, planes: Sequence[int] |
             piece = Piece(plane, Mask.from_dense(bits, (0, box[1].start, box[2].start)), own)
         if not piece.mask.is_empty:
             yield piece
+
+
+def pieces_to_draw(structure: Structure, how: Resample, image_uids: Sequence[str] = ()) -> Iterator[Piece]:
+    """Pieces of the original slices on which none of the structure's own contours stands: what a writer has to draw.
+
+    As `contourdesk.app.contours_place.left_to_draw` for images that were not resampled.
+    """
+    placement = how.planes.place(structure.contours or (), image_uids)
+    if not placement.in_slices:
+        return
+    held = set(placement.slices.tolist())
+    yield from pieces_on_original_planes(structure.mask, how, [k for k in range(len(how.planes)) if k not in held])
+
+
+def planes_of_slices(slices: Sequence[int], how: Resample) -> list[int]:
+    """Numbers of the original slices that an edit of these slices of the grid changes: all on or next to one."""
+    if not slices:
+        return []
+    near = np.abs(how.plane_at[:, None] - np.asarray(slices)[None, :]).min(axis=1)
+    at = np.clip(how.plane_at, 0, how.grid.shape[0] - 1)
+    return np.flatnonzero((near < 1) | np.isin(at, slices)).tolist()
 
 
 def _grid_in_plane(how: Resample, own: Grid, plane: int) -> Grid:
