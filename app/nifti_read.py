@@ -33,6 +33,7 @@ _UNIT_NAMES = {1: "metres", 3: "micrometres"}
 _TOLD_MM = 0.1  # a qform is rounded to about a hundredth of a millimetre
 _HALF_TURN = 4e-7  # what is left for the quaternion's first number where rounding makes it unknowable
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_MAX_EXTENSION = 1 << 22
 _DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error, struct.error)
 
 
@@ -59,6 +60,29 @@ def is_nifti(path: Path) -> bool:
     except (OSError, *_DAMAGE):
         return False
     return len(head) == 348 and (head[344:347] in (b"n+1", b"ni1") or head[4:7] in (b"n+2", b"ni2"))
+
+
+def read_extensions(path: Path) -> list[str]:
+    """Texts that a program put behind the header; whatever can't be read there is left out."""
+    try:
+        head_path, _ = _pair(path)
+        with _open(head_path) as stream:
+            start = stream.read(540)
+            header = _parse(start, head_path)
+            first = 348 if start[344:347] in (b"n+1", b"ni1") else 540
+            rest = start + stream.read(max(0, min(header.offset or _MAX_EXTENSION, _MAX_EXTENSION) - 540))
+    except (OSError, UserError, *_DAMAGE):
+        return []
+    order = ">" if header.dtype.byteorder == ">" else "<"
+    out = []
+    at = first + 4
+    while rest[first : first + 1] == b"\1" and at + 8 <= len(rest):
+        size, _code = struct.unpack_from(f"{order}2i", rest, at)
+        if size < 8 or at + size > len(rest):
+            break
+        out.append(rest[at + 8 : at + size].rstrip(b"\0").decode("utf-8", "replace"))
+        at += size
+    return out
 
 
 def read_nifti(path: Path) -> RawImage:
