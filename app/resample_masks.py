@@ -24,6 +24,7 @@ from contourdesk.app.structures import Bits, Mask, Structure, tight_box
 
 Float = NDArray[np.float64]
 _DECIMALS = 6
+_ENDS = ("start", "stop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,43 @@ def _mixed(low: Bits, high: Bits, weight: Float, grid: Grid, box: Box) -> Mask:
     for k, part in enumerate(weight):
         if part > 0:
             out[k] = between(low[k], high[k], float(part), grid.spacing_mm[1:])
+    return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
+
+
+def mask_on_grid(on_planes: Mask, how: Resample) -> Mask:
+    """A mask of the original slices' own voxels on the even grid: what a DICOM SEG on the original images shows.
+
+    The way back of `masks_on_original_planes`, and exactly that where an original slice lies on a slice of the grid.
+
+    Parameters
+    ----------
+    on_planes : index (plane, row, column).
+    how : ``case.source.resampled``.
+    """
+    tight = tight_box(on_planes.bits)
+    if tight is None:
+        return Mask()
+    start, stop = ([getattr(s, end) + o for s, o in zip(tight, on_planes.offset, strict=True)] for end in _ENDS)
+    used = [k for k in range(how.grid.shape[0]) if start[0] - 1 <= how.below[k] < stop[0]]
+    if not used:
+        return Mask()
+    shift = how.slice_shift[used]
+    box = [slice(used[0], used[-1] + 1)]
+    for axis, size in enumerate(how.grid.shape[1:]):
+        first = int(np.floor(start[axis + 1] + shift[:, axis].min())) - 1
+        last = int(np.ceil(stop[axis + 1] + shift[:, axis].max())) + 1
+        box.append(slice(max(0, first), min(size, last)))
+    out = np.zeros(tuple(s.stop - s.start for s in box), bool)
+    for i, k in enumerate(used):
+        low, part = int(how.below[k]), float(how.weight[k])
+        # The pixel whose way to the grid ends here.
+        index = [
+            np.ceil(np.round(np.arange(s.start, s.stop) - how.slice_shift[k, axis], _DECIMALS) - 0.5).astype(np.int64)
+            for axis, s in enumerate(box[1:])
+        ]
+        out[i] = _picked(on_planes, low, *index)
+        if part > 0:
+            out[i] = between(out[i], _picked(on_planes, low + 1, *index), part, how.grid.spacing_mm[1:])
     return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
 
 
@@ -173,7 +211,7 @@ def _grid_in_plane(how: Resample, own: Grid, plane: int) -> Grid:
 def _original_box(mask: Mask, how: Resample) -> Box:
     """Box in (plane, row, column) that holds all a mask can be on the original slices."""
     tight = tight_box(mask.bits) or (slice(0, 0), slice(0, 0), slice(0, 0))
-    low, high = ([getattr(s, end) + o for s, o in zip(tight, mask.offset, strict=True)] for end in ("start", "stop"))
+    low, high = ([getattr(s, end) + o for s, o in zip(tight, mask.offset, strict=True)] for end in _ENDS)
     # A slice of the grid counts up to the next one on either side, and half a slice beyond the grid's end.
     at = how.plane_at
     planes = np.flatnonzero((at > low[0] - 1) & (at < high[0]))
@@ -202,11 +240,15 @@ def _on_plane(mask: Mask, how: Resample, plane: int, box: Box) -> Bits:
 
 def _sampled(mask: Mask, how: Resample, k: int, box: Box) -> Bits:
     """Slice `k` of a mask on the grid at the centres of an original slice's pixels, as if it lay there."""
-    sides = []
-    for axis in (1, 2):
-        index = np.round(np.arange(box[axis].start, box[axis].stop) + how.slice_shift[k, axis - 1], _DECIMALS)
-        sides.append(np.floor(index + 0.5).astype(np.int64))
-    rows, columns = sides
+    index = [
+        np.floor(np.round(np.arange(s.start, s.stop) + how.slice_shift[k, axis], _DECIMALS) + 0.5).astype(np.int64)
+        for axis, s in enumerate(box[1:])
+    ]
+    return _picked(mask, k, *index)
+
+
+def _picked(mask: Mask, k: int, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Bits:
+    """Slice `k` of a mask at these rows and columns, ascending; False beyond its box."""
     if not rows.size or not columns.size:
         return np.zeros((rows.size, columns.size), bool)
     y, x = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -26,6 +26,7 @@ from contourdesk.app.history import (
     Step,
     mask_step,
 )
+from contourdesk.app.resample_masks import planes_of_slices
 from contourdesk.app.structures import MAX_NAME, Bits, Colour, Decision, Mask, Provenance, Structure, StructureSet
 
 log = logging.getLogger(__name__)
@@ -176,8 +177,12 @@ class ReviewSession:
 
     def _dropped(self, old: Structure, slices: Sequence[int]) -> tuple[tuple[int, Contour], ...]:
         """Imported contours, with their places, that a change of these slices makes untrue."""
-        contours = old.contours or ()
-        placement = place(contours, self._structures.grid, self.case.source.image_uids)
+        contours, source = old.contours or (), self.case.source
+        if source.resampled is None:
+            placement = place(contours, self._structures.grid, source.image_uids)
+        else:
+            placement = source.resampled.planes.place(contours, source.image_uids)
+            slices = planes_of_slices(slices, source.resampled)
         return tuple((i, contours[i]) for i in touched(placement, slices))
 
     def replace_mask(self, structure_id: str, mask: Mask, tool: str) -> None:

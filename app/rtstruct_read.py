@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from contourdesk.app.contour import Contour
 from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
 from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
+from contourdesk.app.resample_masks import rasterise_resampled
 from contourdesk.app.structures import Colour, Provenance, Structure
 
 _OFFSET_TOLD_MM = 0.01
@@ -78,7 +79,7 @@ def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], t
         name = names.free_name(roi.name)
         if name != roi.name:
             notes.append(f'A second structure called "{roi.name}" was renamed "{name}".')
-        raster = rasterise(roi.contours, case.volume.grid)
+        raster = _filled(roi.contours, case)
         notes.extend(_raster_notes(name, raster))
         provenance = Provenance("imported", time=time, parent=parent)
         out.append(
@@ -88,6 +89,13 @@ def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], t
         )
         names = names.put(out[-1])
     return out, tuple(notes)
+
+
+def _filled(contours: Sequence[Contour], case: Case) -> Raster:
+    source = case.source
+    if source.resampled is not None:
+        return rasterise_resampled(contours, source.resampled, source.image_uids)
+    return rasterise(contours, case.volume.grid, source.image_uids)
 
 
 @dataclass(frozen=True)
