@@ -19,7 +19,7 @@ from contourdesk.inference.losses import IGNORE
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths of the random changes; probabilities are per patch."""
+    """Strengths of the random changes; probabilities are per patch. `elastic_px`: of slices only, see `elastic`."""
 
     rotation_degrees: float = 12.0
     scale: tuple[float, float] = (0.82, 1.2)
@@ -31,6 +31,7 @@ class Augmentation:
     p_gamma: float = 0.25
     p_low_resolution: float = 0.15
     p_blank: float = 0.15
+    elastic_px: float = 10.0
 
 
 def cut_patch(

@@ -49,7 +49,7 @@ def sample_tile(plane: Tensor, top: float, left: float, displacement: Tensor, ne
 
 
 def inside(shape: Sequence[int], top: float, left: float, displacement: Tensor) -> Tensor:
-    """Whether a tile's pixels (see `sample_tile`) lie in a plane of this `shape`, not in its mirror image; bool (y, x)."""
+    """Whether pixels of a tile (`sample_tile`) lie in a plane of this `shape`, not in its mirror image; bool (y, x)."""
     where = _positions(top, left, displacement)
     last = torch.tensor(shape, dtype=torch.float32) - 0.5
     return ((where >= -0.5) & (where < last)).all(dim=-1)

@@ -1,8 +1,8 @@
 """A fully-convolutional network without skip connections: what a U-Net is without its U.
 
-After J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015, stripped to the
-idea: strided convolutions down to a bottleneck, transposed convolutions up again. Levels, channels, unpadded
-convolutions, sizes and dropout are those of `contourdesk.inference.unet2015`, so that the two can be compared.
+After J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015,
+stripped to the idea: strided convolutions down to a bottleneck, transposed convolutions up again. Levels, channels,
+unpadded convolutions, sizes and dropout are those of `contourdesk.inference.unet2015`, so that the two can be compared.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class FCN(nn.Module):
         start_as_he(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(batch, channels, y, x) to logits (batch, classes, y - 184, x - 184); sides 188, 204, 220 … 572 …"""
+        """(batch, channels, y, x) to logits (batch, classes, y - 184, x - 184); sides 188, 204, …, 572, and so on."""
         x: Tensor = image
         for level, convolutions in enumerate(self.encode):
             if level > 0:

@@ -1,8 +1,8 @@
 """Networks by name, built from what a ``plans.json`` says: nnU-Net's architectures, the 2015 U-Net and the FCN.
 
 nnU-Net's come from ``dynamic-network-architectures`` (the library nnU-Net itself uses), so state dicts fit
-without renaming; the other two are written out here. A model folder names its classes as text; only names in the tables below are looked up, so a
-folder can never make this program import or run something of its own.
+without renaming; the other two are written out here. A model folder names its classes as text; only names in the
+tables below are looked up, so a folder can never make this program import or run something of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Train a 3D U-Net on an nnU-Net raw dataset; the result is a model folder that nnU-Net loads too.
+"""Train a network on an nnU-Net raw dataset; the result is a model folder.
+
+Unless another network is asked for it is a 3D U-Net, and nnU-Net loads the folder too.
 
 The schedule follows the time that the user gives (``minutes``), so a run ends when it was said to, on a laptop and
 on a GPU alike. Weights that are kept are an exponential moving average. A run that was stopped goes on from its
@@ -11,8 +13,8 @@ import json
 import math
 import os
 import time
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,101 +24,14 @@ from torch import Tensor, nn
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Progress
-from contourdesk.inference.augment import (
-    Augmentation,
-    blank_outside_organs,
-    change_intensity,
-    cut_patch,
-    mirror_left_right,
-)
+from contourdesk.inference.augment import blank_outside_organs, change_intensity, cut_patch, mirror_left_right
 from contourdesk.inference.losses import deep_supervision_loss
 from contourdesk.inference.networks import build_network
+from contourdesk.inference.train_plans import TrainConfig, make_plans
+from contourdesk.inference.train_slices import SliceSampler
 from contourdesk.inference.training_data import AIR_HU, RawDataset, TrainingCase, fingerprint, preprocess_cases
 
-CONFIGURATION = "3d_fullres"
 FINAL = "fold_0/checkpoint_final.pth"
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a user may choose. Sizes in voxels, spacings in mm, order z y x.
-
-    The run ends after `minutes`, or after `steps` iterations where that is given (repeatable on any machine).
-    """
-
-    minutes: float = 60.0
-    steps: int | None = None
-    patch_size: tuple[int, int, int] = (64, 48, 48)
-    batch_size: int = 2
-    spacing_mm: tuple[float, float, float] | None = None
-    window_hu: tuple[float, float] = (-300.0, 600.0)
-    features: tuple[int, ...] = (16, 32, 64, 128, 160)
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    seed: int = 7
-    device: str = "cpu"
-    threads: int = 2
-    checkpoint_minutes: float = 3.0
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-
-def make_plans(dataset: RawDataset, config: TrainConfig, print_: dict[str, Any]) -> dict[str, Any]:
-    """``plans.json`` of nnU-Net v2 for one 3d_fullres configuration, from the data's fingerprint."""
-    spacing = list(config.spacing_mm or print_["median_spacing"])
-    stages = len(config.features)
-    resampling = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
-    architecture = {
-        "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-        "arch_kwargs": {
-            "n_stages": stages,
-            "features_per_stage": list(config.features),
-            "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": [[3, 3, 3]] * stages,
-            "strides": [[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
-            "n_conv_per_stage": [1] + [2] * (stages - 1),
-            "n_conv_per_stage_decoder": [1] * (stages - 1),
-            "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-            "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None,
-            "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU",
-            "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }
-    return {
-        "dataset_name": dataset.name,
-        "plans_name": "contourdeskPlans",
-        "original_median_spacing_after_transp": print_["median_spacing"],
-        "original_median_shape_after_transp": print_["median_shape"],
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "configurations": {
-            CONFIGURATION: {
-                "data_identifier": f"contourdeskPlans_{CONFIGURATION}",
-                "preprocessor_name": "DefaultPreprocessor",
-                "batch_size": config.batch_size,
-                "patch_size": list(config.patch_size),
-                "median_image_size_in_voxels": print_["median_shape"],
-                "spacing": spacing,
-                "normalization_schemes": ["CTNormalization"],
-                "use_mask_for_norm": [False],
-                "resampling_fn_data": "resample_data_or_seg_to_shape",
-                "resampling_fn_seg": "resample_data_or_seg_to_shape",
-                "resampling_fn_data_kwargs": resampling,
-                "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
-                "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
-                "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
-                "architecture": architecture,
-                "batch_dice": True,
-            }
-        },
-        "experiment_planner_used": "contourdesk",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": print_["intensity"]},
-    }
 
 
 def paired_labels(labels: dict[str, int]) -> dict[int, int]:
@@ -137,7 +52,9 @@ def _save(path: Path, content: dict[str, Any]) -> None:
     os.replace(part, path)
 
 
-def write_checkpoint(path: Path, weights: dict[str, Tensor], half: bool = True) -> None:
+def write_checkpoint(
+    path: Path, weights: Mapping[str, Tensor], half: bool = True, configuration: str = "3d_fullres"
+) -> None:
     """``checkpoint_final.pth`` with the keys that nnU-Net's predictor reads; fp16 weights unless told otherwise."""
     # nnU-Net's decoder holds its encoder, so every encoder weight has two names: store it once.
     stored: dict[str, Tensor] = {}
@@ -150,7 +67,7 @@ def write_checkpoint(path: Path, weights: dict[str, Tensor], half: bool = True) 
         {
             "network_weights": kept,
             "trainer_name": "nnUNetTrainer",
-            "init_args": {"configuration": CONFIGURATION, "fold": 0},
+            "init_args": {"configuration": configuration, "fold": 0},
             "inference_allowed_mirroring_axes": None,
         },
     )
@@ -159,15 +76,23 @@ def write_checkpoint(path: Path, weights: dict[str, Tensor], half: bool = True) 
 class _Sampler:
     """Draws augmented batches: mostly round a voxel of a known organ, each organ as often as the others."""
 
-    def __init__(self, cases: list[TrainingCase], config: TrainConfig, plans: dict[str, Any], swap: dict[int, int]):
-        self.cases, self.config, self.swap = cases, config, swap
+    loss = staticmethod(deep_supervision_loss)  # of the network's outputs and what `batch` gives after the images
+
+    def __init__(
+        self, cases: list[TrainingCase], config: TrainConfig, spacing: list[float], air: float, swap: Mapping[int, int]
+    ):
+        self.cases, self.config, self.air, self.swap = cases, config, air, swap
         self.rng = np.random.default_rng(config.seed)
-        self.spacing = tuple(plans["configurations"][CONFIGURATION]["spacing"])
-        p = plans["foreground_intensity_properties_per_channel"]["0"]
-        self.air = (max(AIR_HU, p["percentile_00_5"]) - p["mean"]) / max(p["std"], 1e-8)
+        z, y, x = spacing
+        self.spacing = (z, y, x)
         self.having = {k: [c for c in cases if k in c.organ_voxels] for k in {k for c in cases for k in c.organ_voxels}}
 
-    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+    def tilted(self, weights: Mapping[str, Tensor], sign: int) -> Mapping[str, Tensor]:
+        """See `SliceSampler.tilted`; classes weigh the same here."""
+        return weights
+
+    def batch(self) -> tuple[Tensor, ...]:
+        """Images (batch, 1, z, y, x), labels (batch, z, y, x), known organs (batch, classes)."""
         drawn = [self._patch() for _ in range(self.config.batch_size)]
         images, labels, known = zip(*drawn, strict=True)
         return torch.stack(images)[:, None], torch.stack(labels), torch.stack(known)
@@ -219,42 +144,33 @@ def train(
         raise UserError(f"{dataset_folder} has no training images.", "Export reviewed cases into it first.")
     fold = out / "fold_0"
     fold.mkdir(parents=True, exist_ok=True)
-    plans_path = out / "plans.json"
-    if resume and plans_path.is_file():
-        plans = json.loads(plans_path.read_text())
-    else:
+    if not (resume and (out / "plans.json").is_file()):
         yield Progress(0, 0, "Measuring the dataset")
-        if start_from is None:
-            plans = make_plans(dataset, config, fingerprint(dataset, names, config.window_hu))
-        else:
-            plans = _plans_of(start_from, dataset)
-        plans_path.write_text(json.dumps(plans, indent=1))
-        info = json.loads((dataset_folder / "dataset.json").read_text())
-        (out / "dataset.json").write_text(json.dumps(info, indent=1))
-        (out / "training.json").write_text(json.dumps(asdict(config), indent=1))
-    settings = plans["configurations"][CONFIGURATION]
+        _write_plans(dataset, names, out, config, start_from)
+    plans = _read_plans(out, config)
+    settings = plans["configurations"][config.configuration]
     cases: list[TrainingCase] = []
     intensity = plans["foreground_intensity_properties_per_channel"]["0"]
     for case in preprocess_cases(dataset, names, tuple(settings["spacing"]), intensity, out / "preprocessed"):
         cases.append(case)
         yield Progress(len(cases), len(names), f"Preprocessing {case.name}")
 
+    sampler = _make_sampler(cases, config, settings, intensity, paired_labels(dataset.labels))
     arch = settings["architecture"]
     classes = len(dataset.labels) + 1
     network = build_network(
-        arch["network_class_name"], arch["arch_kwargs"], arch["_kw_requires_import"], 1, classes, True
+        arch["network_class_name"], arch["arch_kwargs"], arch["_kw_requires_import"], 1, classes, not config.slices
     ).to(device)
     decay = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}],
-        lr=config.learning_rate,
+        lr=config.peak_rate,
     )
     if start_from is not None:
         weights = torch.load(start_from / FINAL, map_location=device, weights_only=True)["network_weights"]
-        network.load_state_dict(weights)
+        network.load_state_dict(sampler.tilted(weights, 1))
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    sampler = _Sampler(cases, config, plans, paired_labels(dataset.labels))
     step, spent = 0, 0.0
     latest = fold / "checkpoint_latest.pth"
     if resume and latest.is_file():
@@ -273,8 +189,8 @@ def train(
     try:
         while (fraction := step / config.steps if config.steps else spent / budget) < 1:
             started = time.monotonic()
-            _set_rate(optimiser, config.learning_rate, fraction, step)
-            loss = _step(network, optimiser, sampler.batch(), device)
+            _set_rate(optimiser, config.peak_rate, fraction, step)
+            loss = _step(network, optimiser, sampler, device)
             step += 1
             _average(average, network, min(0.998, (1 + step) / (10 + step)))
             losses.append(loss)
@@ -286,14 +202,50 @@ def train(
             if spent - saved > config.checkpoint_minutes * 60:
                 saved = spent
                 _save(latest, _state(network, optimiser, average, step, spent))
-                write_checkpoint(fold / "checkpoint_best.pth", average)
+                write_checkpoint(fold / "checkpoint_best.pth", sampler.tilted(average, -1), True, config.configuration)
             done, total = (step, config.steps) if config.steps else (int(spent), int(budget))
             yield Progress(done, total, f"Step {step}, loss {loss:.3f}")
-        write_checkpoint(out / FINAL, average)
+        write_checkpoint(out / FINAL, sampler.tilted(average, -1), True, config.configuration)
     finally:
         _save(latest, _state(network, optimiser, average, step, spent))
         log.close()
     return out
+
+
+def _write_plans(
+    dataset: RawDataset, names: list[str], out: Path, config: TrainConfig, start_from: Path | None
+) -> None:
+    """Write what a run is described by: plans.json, dataset.json, training.json."""
+    if start_from is None:
+        plans = make_plans(dataset, config, fingerprint(dataset, names, config.window_hu))
+    else:
+        plans = _plans_of(start_from, dataset)
+    (out / "plans.json").write_text(json.dumps(plans, indent=1))
+    info = json.loads((dataset.folder / "dataset.json").read_text())
+    (out / "dataset.json").write_text(json.dumps(info, indent=1))
+    (out / "training.json").write_text(json.dumps(asdict(config), indent=1))
+
+
+def _read_plans(out: Path, config: TrainConfig) -> dict[str, Any]:
+    """The plans in a folder, which must be of the network that is to be trained."""
+    plans: dict[str, Any] = json.loads((out / "plans.json").read_text())
+    configuration = plans["configurations"].get(config.configuration)
+    if configuration is None or configuration["architecture"]["network_class_name"] != config.class_name:
+        raise UserError("The model to go on with is of another network.", "Name its network with --network.")
+    return plans
+
+
+def _make_sampler(
+    cases: list[TrainingCase],
+    config: TrainConfig,
+    settings: dict[str, Any],
+    intensity: Mapping[str, float],
+    swap: dict[int, int],
+) -> _Sampler | SliceSampler:
+    air = (max(AIR_HU, intensity["percentile_00_5"]) - intensity["mean"]) / max(intensity["std"], 1e-8)
+    if config.slices:
+        return SliceSampler(cases, config, settings["patch_size"], air, swap)
+    return _Sampler(cases, config, settings["spacing"], air, swap)
 
 
 def _plans_of(model: Path, dataset: RawDataset) -> dict[str, Any]:
@@ -327,11 +279,11 @@ def _set_rate(optimiser: torch.optim.Optimizer, peak: float, fraction: float, st
 
 
 def _step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, batch: tuple[Tensor, Tensor, Tensor], device: torch.device
+    network: nn.Module, optimiser: torch.optim.Optimizer, sampler: _Sampler | SliceSampler, device: torch.device
 ) -> float:
-    images, labels, known = (t.to(device) for t in batch)
+    images, *truth = (t.to(device) for t in sampler.batch())
     optimiser.zero_grad(set_to_none=True)
-    loss = deep_supervision_loss(network(images), labels, known)
+    loss = sampler.loss(network(images), *truth)
     if not torch.isfinite(loss):
         raise UserError("Training diverged: the loss is not a number.", "Start again with a lower learning rate.")
     loss.backward()

@@ -133,11 +133,14 @@ def fingerprint(dataset: RawDataset, cases: list[str], window_hu: tuple[float, f
 def preprocess_cases(
     dataset: RawDataset,
     cases: list[str],
-    spacing_mm: tuple[float, float, float],
+    spacing_mm: tuple[float, ...],
     intensity: Mapping[str, float],
     cache: Path,
 ) -> Iterator[TrainingCase]:
-    """Preprocessed cases one by one, from the cache folder where they were made before."""
+    """Preprocessed cases one by one, from the cache folder where they were made before.
+
+    `spacing_mm` is (z, y, x), or (y, x) where slices stay as they are (a "2d" configuration of nnU-Net).
+    """
     cache.mkdir(parents=True, exist_ok=True)
     for case in cases:
         path = cache / f"{case}.npz"
@@ -147,8 +150,9 @@ def preprocess_cases(
             if slab.stop - slab.start < 8:
                 continue
             hu, labels = hu[slab], labels[slab]
-            shape = resampled_shape(hu.shape, spacing, spacing_mm)
-            image = resample(ct_normalise(hu, intensity)[None], shape, spacing, spacing_mm, order=3)[0]
+            target = (*spacing[: 3 - len(spacing_mm)], *spacing_mm)
+            shape = resampled_shape(hu.shape, spacing, target)
+            image = resample(ct_normalise(hu, intensity)[None], shape, spacing, target, order=3)[0]
             small = _resample_labels(labels, shape)
             np.savez(path, image=image.astype(np.float16), labels=small.astype(np.int8))
         with np.load(path) as stored:

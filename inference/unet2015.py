@@ -40,7 +40,7 @@ class UNet2015(nn.Module):
         start_as_he(self)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(batch, channels, y, x) to logits (batch, classes, y - 184, x - 184); sides 188, 204, 220 … 572 …"""
+        """(batch, channels, y, x) to logits (batch, classes, y - 184, x - 184); sides 188, 204, …, 572, and so on."""
         x: Tensor = image
         skips = []
         for level, convolutions in enumerate(self.contract):

@@ -1,0 +1,99 @@
+"""Training on slices, for the networks that work on them: what differs from training on 3D patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from contourdesk.inference.augment import change_intensity, mirror_left_right
+from contourdesk.inference.elastic import elastic_displacement, inside, sample_tile, turn_and_scale
+from contourdesk.inference.losses import IGNORE, weighted_cross_entropy
+from contourdesk.inference.overlap_tile import MARGIN
+from contourdesk.inference.train_plans import TrainConfig
+from contourdesk.inference.training_data import TrainingCase
+from contourdesk.inference.weight_map import class_weights, weight_map
+
+_LAST_BIAS = "classify.bias"
+
+
+class SliceSampler:
+    """Draws augmented axial tiles with their weight maps: mostly through a known organ, each as often as the others.
+
+    Parameters
+    ----------
+    cases : preprocessed training cases;  tile : (y, x) of the network's input.
+    air : the normalised intensity of air;  swap : see `contourdesk.inference.train.paired_labels`.
+    """
+
+    loss = staticmethod(weighted_cross_entropy)  # of the network's output and what `batch` gives after the images
+
+    def __init__(
+        self, cases: list[TrainingCase], config: TrainConfig, tile: Sequence[int], air: float, swap: Mapping[int, int]
+    ) -> None:
+        self.cases, self.air, self.swap = cases, air, swap
+        self.batch_size, self.how = config.batch_size, config.augmentation
+        self.rng = np.random.default_rng(config.seed)
+        self.tile = np.array(tile)
+        organs = sorted({k for c in cases for k in c.organ_voxels})
+        self.having = {k: [c for c in cases if k in c.organ_voxels] for k in organs}
+        self.of_class = class_weights(count_pixels(cases))
+
+    def batch(self) -> tuple[Tensor, ...]:
+        """Images (batch, 1, y, x); of their middles labels, known organs (batch, classes) and weights (batch, y, x)."""
+        drawn = [self._draw() for _ in range(self.batch_size)]
+        images, labels, known, weights = (torch.stack(part) for part in zip(*drawn, strict=True))
+        return images[:, None], labels, known, weights
+
+    def tilted(self, weights: Mapping[str, Tensor], sign: int) -> dict[str, Tensor]:
+        """A network's weights with the tilt that class weights teach it put in (`sign` 1) or taken out (-1).
+
+        Trained on a class weighted by w, a network says w times too high odds for it, and draws it too large. Its
+        last bias less log w says the odds as they are. Training goes on with the tilt in; a model folder has it out.
+        """
+        bias = weights[_LAST_BIAS]
+        return {**weights, _LAST_BIAS: bias + sign * torch.from_numpy(np.log(self.of_class)).to(bias)}
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        case, z, corner = self._place()
+        rng, how, known = self.rng, self.how, case.known
+        bend = torch.zeros(2, *self.tile)
+        if rng.random() < how.p_spatial:
+            angle = np.deg2rad(rng.uniform(-how.rotation_degrees, how.rotation_degrees))
+            zoom = float(np.exp(rng.uniform(*np.log(how.scale))))
+            bend = elastic_displacement(self.tile, rng, how.elastic_px) + turn_and_scale(self.tile, angle, zoom)
+        middle = bend[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        image = sample_tile(case.image[z], *(corner - MARGIN), bend, nearest=False)
+        labels = sample_tile(case.labels[z], *corner, middle, nearest=True)
+        labels[~inside(case.labels.shape[1:], *corner, middle)] = IGNORE
+        if rng.random() < how.p_mirror:
+            image, labels = mirror_left_right(image, labels, self.swap)
+            known = known.clone()
+            for a, b in self.swap.items():
+                known[b] = case.known[a]
+        image = change_intensity(image[None], self.air, rng, how)[0]
+        return image, labels, known, torch.from_numpy(weight_map(labels.numpy(), self.of_class))
+
+    def _place(self) -> tuple[TrainingCase, int, NDArray[np.float64]]:
+        """A case, a slice of it, and where (y, x) the tile's result begins; inside the slice as far as it fits."""
+        rng, result = self.rng, self.tile - 2 * MARGIN
+        if rng.random() < 0.75:
+            organ = int(rng.choice(list(self.having)))
+            case = self.having[organ][rng.integers(len(self.having[organ]))]
+            places = case.organ_voxels[organ]
+            z, *centre = places[rng.integers(len(places))]
+        else:
+            case = self.cases[rng.integers(len(self.cases))]
+            z, *centre = (int(rng.integers(n)) for n in case.image.shape)
+        room = np.array(case.image.shape[1:]) - result
+        wanted = np.array(centre) - np.round(rng.uniform(0.25, 0.75, 2) * result)
+        return case, int(z), np.where(room < 0, room // 2, np.clip(wanted, 0, np.maximum(room, 0))).astype(np.float64)
+
+
+def count_pixels(cases: list[TrainingCase]) -> NDArray[np.int64]:
+    """Pixels of each class in all cases, int64 (classes,)."""
+    classes = len(cases[0].known)
+    return sum((np.bincount(c.labels.numpy().ravel(), minlength=classes) for c in cases), np.zeros(classes, np.int64))
