@@ -52,6 +52,7 @@ class ExportReport:
     lost_voxels : by structure, voxels that another, smaller structure got, because a label map holds one each.
     left_out : structure and why.
     replaced : whether the case was there before.
+    resampled : how its image was resampled from what the scanner made; empty when it was not.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ExportReport:
     lost_voxels: dict[str, int]
     left_out: dict[str, str]
     replaced: bool
+    resampled: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -69,6 +71,8 @@ class ExportReport:
         out = []
         if self.replaced:
             out.append(f"{self.name} was in the dataset already and was replaced.")
+        if self.resampled:
+            out.append(f"The image was resampled: {self.resampled}")
         for name, count in self.lost_voxels.items():
             out.append(f"{name} lost {count} voxels to smaller structures that overlap it.")
         for name, reason in self.left_out.items():
@@ -107,7 +111,9 @@ def export_case(
     index = read_index(folder).with_labels(labels or (), as_given=True).with_labels([s.name for s in chosen])
     by_label = _by_label(chosen, index)
     name = case_name(case) if name is None else _checked(name)
-    index = index.with_case(name, [label for label in index.labels if label in by_label])
+    how = case.source.resampled
+    organs = [label for label in index.labels if label in by_label]
+    index = index.with_case(name, organs, "" if how is None else how.text)
     array, lost = flatten([(index.labels[label], s) for label, s in by_label.items()], case.volume.grid)
     image, label_file = folder / "imagesTr" / f"{name}_0000{FILE_ENDING}", folder / "labelsTr" / f"{name}{FILE_ENDING}"
     replaced = image.exists()
@@ -131,7 +137,9 @@ def export_case(
             folder.rmdir()
     log.info("exported a training case with %d organs", len(by_label))
     values = {label: index.labels[label] for label in index.labels if label in by_label}
-    return ExportReport(name, folder, image, label_file, values, lost, left_out, replaced)
+    return ExportReport(
+        name, folder, image, label_file, values, lost, left_out, replaced, "" if how is None else how.text
+    )
 
 
 def _choose(structures: Sequence[Structure], only_accepted: bool) -> tuple[list[Structure], dict[str, str]]:

@@ -60,9 +60,14 @@ class DatasetIndex:
             out[name.strip() if as_given else suggest(name) or name.strip()] = max(out.values(), default=0) + 1
         return replace(self, labels=out)
 
-    def with_case(self, case: str, organs: Sequence[str]) -> DatasetIndex:
-        """With a training case and the labels that were contoured in it, instead of what was said of it before."""
-        entry = {"split": "Tr", "contoured": list(organs)}
+    def with_case(self, case: str, organs: Sequence[str], resampled: str = "") -> DatasetIndex:
+        """With a training case and the labels that were contoured in it, instead of what was said of it before.
+
+        `resampled` tells how its image was resampled from what the scanner made; empty when it was not.
+        """
+        entry: dict[str, Any] = {"split": "Tr", "contoured": list(organs)}
+        if resampled:
+            entry["resampled"] = resampled
         return replace(self, contoured=dict(sorted({**self.contoured, case: entry}.items())))
 
     def dataset_json(self, training_cases: int) -> bytes:
