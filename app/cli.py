@@ -20,6 +20,8 @@ from contourdesk.app.errors import UserError
 _EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 Ctrl+C
 Contourdesk is not a medical device."""
 _RESAMPLE = "resample a series with tilted, unevenly spaced or missing slices to an even grid instead of refusing it"
+_NETWORKS = ("nnunet", "unet2015", "fcn")
+_NETWORK = "nnunet (default, in 3D), unet2015 (the U-Net of 2015, on slices) or fcn (the same without skip connections)"
 _DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
 
 
@@ -59,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _export_options(command("export", "write the structures of a review folder"))
     _check_options(command("check", "say what is wrong with images, structure sets or model folders"))
     _train_options(command("train", "train a model on an nnU-Net raw dataset"))
+    _model_options(command("model", "look at a model"))
     return parser
 
 
@@ -118,9 +121,22 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--steps", type=_count, metavar="N", help="how many iterations to train, repeatable")
     parser.add_argument("--from", dest="start_from", type=Path, metavar="MODEL", help="model folder to go on from")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the model folder")
-    parser.add_argument("--spacing", type=_spacing, metavar="Z,Y,X", help="mm; the dataset's median unless given")
+    parser.add_argument("--network", choices=_NETWORKS, default=_NETWORKS[0], help=_NETWORK)
+    parser.add_argument("--width", type=_count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
+    parser.add_argument(
+        "--spacing", type=_spacing, metavar="Z,Y,X", help="mm, for slices Y,X; the dataset's median unless given"
+    )
     parser.add_argument("--device", default="auto", help=_DEVICE)
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    what = "print the feature map after every layer of a network, its weights and how far it sees"
+    describe = actions.add_parser("describe", help=what, description=what[0].upper() + what[1:] + ".")
+    describe.add_argument("model", metavar="MODEL", help="unet2015, fcn, a model folder, or a bundled model's name")
+    describe.add_argument("--width", type=_count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
+    describe.add_argument("--size", type=_count, metavar="N", help="side of the image for unet2015 and fcn (572)")
 
 
 def _formats(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -147,11 +163,11 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _spacing(text: str) -> tuple[float, float, float]:
-    parts = [_positive(part) for part in text.split(",")]
-    if len(parts) != 3:
+def _spacing(text: str) -> tuple[float, ...]:
+    parts = tuple(_positive(part) for part in text.split(","))
+    if len(parts) not in (2, 3):
         raise argparse.ArgumentTypeError(f"'{text}' is not three numbers with commas between, such as 2.5,3.9,3.9")
-    return parts[0], parts[1], parts[2]
+    return parts
 
 
 def _review(options: argparse.Namespace) -> int:
@@ -199,7 +215,14 @@ def _train(options: argparse.Namespace) -> int:
     from contourdesk.inference.train import TrainConfig, train
 
     device = str(choose_device(options.device))
-    config = TrainConfig(minutes=options.minutes, steps=options.steps, spacing_mm=options.spacing, device=device)
+    config = TrainConfig(
+        network=options.network,
+        minutes=options.minutes,
+        steps=options.steps,
+        spacing_mm=options.spacing,
+        width=options.width or TrainConfig.width,
+        device=device,
+    )
     job = train(options.dataset, options.out, config, options.resume, options.start_from)
     folder = run_job_as_json(job) if options.json else run_job(job, "Training")
     if not options.json:
@@ -207,7 +230,24 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"review": _review, "segment": _segment, "export": _export, "check": _check, "train": _train}
+def _model(options: argparse.Namespace) -> int:
+    from contourdesk.app.console import say
+    from contourdesk.app.segment_command import model_folder
+    from contourdesk.inference.describe import describe
+
+    for line in describe(options.model, model_folder, options.width, options.size):
+        say(line)
+    return 0
+
+
+_COMMANDS = {
+    "review": _review,
+    "segment": _segment,
+    "export": _export,
+    "check": _check,
+    "train": _train,
+    "model": _model,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,7 @@ PERIOD = 16  # four times 2 x 2 pooling
 
 
 def input_size(pixels: int) -> int:
-    """Smallest side of a network's input that gives at least `pixels` of result: 188, 204, …, 572 for 388, and so on."""
+    """Smallest side of a network's input that gives `pixels` of result or more: 188, 204, …, 572 for 388, and so on."""
     return max(0, -(-(pixels - 4) // PERIOD)) * PERIOD + 4 + 2 * MARGIN
 
 

@@ -135,6 +135,11 @@ def train(
     ------
     UserError : a dataset or a model that can't be used.
     """
+    if config.spacing_mm is not None and len(config.spacing_mm) != (2 if config.slices else 3):
+        raise UserError(
+            f"The network {config.network} can't be trained at a spacing of {len(config.spacing_mm)} numbers.",
+            "Give --spacing Y,X for networks on slices, and Z,Y,X for nnunet.",
+        )
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device(config.device)
