@@ -1,4 +1,4 @@
-"""DICOM files as they lie in a folder: found whatever they are called, read without their pixels.
+"""DICOM files as they lie in a folder or a zip archive: found whatever they are called, read without their pixels.
 
 A file that is DICOM but can't be used becomes a `Broken` with the reason; one that isn't DICOM is left alone.
 """
@@ -7,28 +7,36 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID
+from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
+from contourdesk.app.archives import fingerprint, inflated, open_binary
+from contourdesk.app.dicom_elements import PIXELS, Encoding, Place, Window, encoding_of, walk
+from contourdesk.app.dicom_places import MOST_INFLATED, Pixels, locate
+from contourdesk.app.dicom_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from contourdesk.app.jobs import Job, Progress
 
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
-# What pydicom and its decoders raise on damaged files; elements are decoded when they are first asked for.
+# What pydicom and the decoders raise on damaged files; elements are decoded when they are first asked for.
 DAMAGE = (
     *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError, RuntimeError),
-    *(OverflowError, struct.error, InvalidDicomError, BytesLengthException),
+    *(OverflowError, struct.error, InvalidDicomError, BytesLengthException, zlib.error, zipfile.BadZipFile),
 )
 _SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_NOT_IMAGES = frozenset({"RTSTRUCT", "RTPLAN", "SR", "REG", "PR", "KO"})
 _NAMES = {
     "ImagePositionPatient": "Image Position (Patient)",
     "ImageOrientationPatient": "Image Orientation (Patient)",
@@ -44,9 +52,16 @@ _NAMES = {
 READ_TAGS = [
     *("SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate"),
     *("AcquisitionDate", "StudyDescription", "SeriesDescription", "PatientName", "PatientID", "StudyInstanceUID"),
+    *("PatientBirthDate", "PatientSex", "ConvolutionKernel", "TemporalPositionIdentifier", "TransferSyntaxUID"),
     *("SeriesInstanceUID", "SeriesNumber", "SeriesTime", "AcquisitionNumber", "InstanceNumber", "FrameOfReferenceUID"),
-    *("NumberOfFrames", "SamplesPerPixel", *_NAMES, "BitsStored", "PixelRepresentation"),
+    *("NumberOfFrames", "SamplesPerPixel", *_NAMES, "BitsStored", "HighBit", "PixelRepresentation", "RescaleType"),
+    *("PixelPaddingValue", "PixelPaddingRangeLimit", "WindowCenter", "WindowWidth", "ConcatenationUID"),
+    *("InConcatenationNumber", "InConcatenationTotalNumber", "StackID", "TemporalPositionIndex"),
+    "DirectoryRecordSequence",
 ]
+_TAGS = {int(tag_for_keyword(keyword) or 0): dictionary_VR(keyword).split()[0].encode() for keyword in READ_TAGS}
+_TAG_OF = {keyword: int(tag_for_keyword(keyword) or 0) for keyword in READ_TAGS}
+_NUMBERS = {b"US": "u2", b"SS": "i2", b"UL": "u4", b"SL": "i4", b"FL": "f4", b"FD": "f8", b"UV": "u8", b"SV": "i8"}
 
 
 @dataclass(frozen=True)
@@ -60,37 +75,97 @@ class Broken:
 
 @dataclass(frozen=True, eq=False)
 class Header:
-    """One image's header, without pixels. `position_lps` (3,) mm, `cosines` (6,) and `spacing_mm` (row, column)."""
+    """One slice's header: of a single-frame file, or of one frame of a multi-frame file; without pixels.
+
+    Parameters
+    ----------
+    values : VR and undecoded value of what was asked for, by tag.
+    little : byte order of numbers among them.
+    pixels : None for what isn't an image.
+    frame : number of the frame in its file, counted from 1; 0 for a single-frame file.
+    """
 
     path: Path
-    dataset: Dataset
+    values: Mapping[int, tuple[bytes, bytes]]
+    little: bool = True
+    pixels: Pixels | None = None
+    frame: int = 0
+    _numbers: dict[str, NDArray[np.float64] | None] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What to call it: the file's name, with the frame's number where there are several."""
+        return f"{self.path.name} frame {self.frame}" if self.frame else self.path.name
+
+    def has(self, keyword: str) -> bool:
+        """Whether the attribute is there and not empty."""
+        return bool(self.values.get(_TAG_OF[keyword], (b"", b""))[1])
 
     def text(self, keyword: str) -> str:
         """An attribute as text, empty when absent; names decoded with the file's character set."""
-        try:
-            value = self.dataset.get(keyword)
-        except DAMAGE:
-            return ""
-        return "" if value is None else str(value).strip()
+        vr, value = self.values.get(_TAG_OF[keyword], (b"", b""))
+        if vr in _NUMBERS:
+            numbers = self._decoded(keyword)
+            return "" if numbers is None else "\\".join(f"{n:g}" for n in numbers)
+        return _text(vr, value, self.values.get(_TAG_OF["SpecificCharacterSet"], (b"", b""))[1])
 
     def numbers(self, keyword: str, count: int) -> NDArray[np.float64] | None:
         """An attribute's numbers, or None when it is absent, malformed or not `count` finite numbers."""
-        try:
-            value = self.dataset.get(keyword)
-            if value is None:
-                return None
-            out = np.atleast_1d(np.array(value, dtype=np.float64))
-        except DAMAGE:
+        out = self._decoded(keyword)
+        return out if out is not None and len(out) == count else None
+
+    def number(self, keyword: str, default: float) -> float:
+        """An attribute's one number, `default` when there is none."""
+        found = self.numbers(keyword, 1)
+        return default if found is None else float(found[0])
+
+    def first_number(self, keyword: str) -> float | None:
+        """The first of an attribute's numbers."""
+        found = self._decoded(keyword)
+        return None if found is None else float(found[0])
+
+    def _decoded(self, keyword: str) -> NDArray[np.float64] | None:
+        if keyword not in self._numbers:
+            self._numbers[keyword] = _decode_numbers(*self.values.get(_TAG_OF[keyword], (b"", b"")), self.little)
+        return self._numbers[keyword]
+
+
+def _decode_numbers(vr: bytes, value: bytes, little: bool) -> NDArray[np.float64] | None:
+    """(n,) with n at least 1; None when there are none, or not only finite numbers."""
+    try:
+        if vr in _NUMBERS:
+            out = np.frombuffer(value, ("<" if little else ">") + _NUMBERS[vr]).astype(np.float64)
+        elif vr in (b"DS", b"IS") and b"_" not in value:  # Python reads 1_0 as ten
+            out = np.array([float(part) for part in value.replace(b"\0", b" ").split(b"\\")])
+        else:
             return None
-        return out if out.shape == (count,) and bool(np.isfinite(out).all()) else None
+    except ValueError:
+        return None
+    return out if len(out) and bool(np.isfinite(out).all()) else None
+
+
+@lru_cache(maxsize=4096)
+def _text(vr: bytes, value: bytes, character_set: bytes) -> str:
+    """Decode a text; files repeat the same few."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pydicom about character sets that don't exist
+            names = [name.strip() for name in character_set.decode("ascii").split("\\")]
+            encodings = convert_encodings(names if len(names) > 1 else names[0])
+            if vr == b"PN":
+                text = str(PersonName(value, encodings=encodings))
+            else:
+                text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+    except DAMAGE:
+        text = value.decode("ascii", "replace")
+    return text.strip(" \0\r\n\t")
 
 
 def required(header: Header, keywords: Sequence[tuple[str, int]]) -> str:
     """What is missing, in words that follow the file's name; empty when nothing is."""
     for keyword, count in keywords:
         if header.numbers(keyword, count) is None:
-            state = "lacks" if header.dataset.get(keyword) is None else "has an unusable"
-            return f"{state} {tag_words(keyword)}"
+            return f"{'has an unusable' if header.has(keyword) else 'lacks'} {tag_words(keyword)}"
     return ""
 
 
@@ -111,28 +186,19 @@ def list_files(folder: Path) -> Job[list[Path]]:
 
 def read_header(path: Path) -> Header | Broken | None:
     """The header, or why it can't be used, or None when the file isn't a DICOM object."""
+    values: dict[int, tuple[bytes, bytes]] = {}
     try:
-        with path.open("rb") as stream:
+        with open_binary(path) as stream:
             kind = _looks_like(stream)
             if kind == "other":
                 wrong = path.suffix.lower() in _SUFFIXES
                 return Broken(path, "isn't readable as DICOM; it may be cut short") if wrong else None
-            stream.seek(0)
-            dataset = dcmread(stream, stop_before_pixels=True, force=kind == "bare", specific_tags=[*READ_TAGS])
-            for _ in dataset:  # decodes every element, so that damage shows here
-                pass
-            if str(dataset.get("SOPClassUID", "")) == MEDIA_DIRECTORY or "DirectoryRecordSequence" in dataset:
-                return None
-            series = str(dataset.get("SeriesInstanceUID", ""))
-            if "Modality" not in dataset:
-                return None if kind == "bare" else Broken(path, f"lacks {tag_words('Modality')}; it may be cut short")
-            header = Header(path, dataset)
-            reason = _pixels_missing(header, stream)
-            return Broken(path, reason, series) if reason else header
+            return _read(path, stream, values, kind)
     except OSError as error:
         return Broken(path, f"can't be read ({error.strerror or type(error).__name__})")
     except DAMAGE:
-        return Broken(path, "isn't readable as DICOM; it may be cut short or damaged")
+        reason = "isn't readable as DICOM; it may be cut short or damaged"
+        return Broken(path, reason, Header(path, values).text("SeriesInstanceUID"))
 
 
 def _looks_like(stream: BinaryIO) -> str:
@@ -146,25 +212,77 @@ def _looks_like(stream: BinaryIO) -> str:
     return "other"
 
 
-def _pixels_missing(header: Header, stream: BinaryIO) -> str:
-    """Why the pixels can't all be there, from the file's length alone; empty when they may be."""
-    ds = header.dataset
-    if ds.get("Rows") is None or ds.get("Modality") in ("RTSTRUCT", "RTPLAN", "SR", "REG", "PR", "KO"):
+def _read(path: Path, stream: BinaryIO, values: dict[int, tuple[bytes, bytes]], kind: str) -> Header | Broken | None:
+    """Walk over a file; what was found before damage was met is in `values` then."""
+    mark = fingerprint(path)
+    window = Window(stream, mark[0])
+    at = _read_meta(window, 132 if kind == "file" else 0, values)
+    declared = values.get(_TAG_OF["TransferSyntaxUID"], (b"", b""))[1].rstrip(b" \0").decode("ascii")
+    deflated_from = 0
+    if declared == DEFLATED:
+        deflated_from, at = at, 0
+        window = Window(inflated(stream, deflated_from, mark[0], MOST_INFLATED), MOST_INFLATED)
+    encoding = encoding_of(window, at, Encoding(declared != IMPLICIT, declared != BIG_ENDIAN))
+    pixels = _read_dataset(window, at, encoding, values)
+    header = Header(path, values, encoding.little)
+    if header.text("SOPClassUID") == MEDIA_DIRECTORY or header.has("DirectoryRecordSequence"):
+        return None
+    series = header.text("SeriesInstanceUID")
+    if not header.has("Modality"):
+        return None if kind == "bare" else Broken(path, f"lacks {tag_words('Modality')}; it may be cut short", series)
+    if not header.has("Rows") or header.text("Modality") in _NOT_IMAGES:
+        return header
+    if pixels is None:
+        return Broken(path, "is cut short: it holds no pixels", series)
+    syntax = declared or (EXPLICIT if encoding.explicit else IMPLICIT)
+    found = locate(window, pixels, syntax, encoding, mark, at, deflated_from)
+    if isinstance(found, str):
+        return Broken(path, found, series)
+    reason = _wrong_length(header, found)
+    return Broken(path, reason, series) if reason else Header(path, values, encoding.little, found)
+
+
+def _read_meta(window: Window, at: int, values: dict[int, tuple[bytes, bytes]]) -> int:
+    """Put what is asked for of the file meta information into `values`; where it ends."""
+    while True:
+        i = window.index(at, 2)
+        if window.data[i : i + 2] != b"\2\0":
+            return at
+        place = next(walk(window, at, window.size, Encoding(True)), None)
+        if place is None:
+            return at
+        if place.tag in _TAGS:
+            values[place.tag] = (place.vr, window.value(place))
+        at = place.end
+
+
+def _read_dataset(window: Window, at: int, encoding: Encoding, values: dict[int, tuple[bytes, bytes]]) -> Place | None:
+    """Put what is asked for into `values`; where the pixels are."""
+    rows = _TAG_OF["Rows"]
+    for place in walk(window, at, window.size, encoding):
+        if place.tag in PIXELS:
+            return place
+        if place.tag in _TAGS:
+            vr = place.vr if place.vr and place.vr != b"UN" else _TAGS[place.tag]
+            values[place.tag] = (vr, b"..." if vr == b"SQ" else window.value(place))
+        elif place.tag >> 16 > 0x0028 and rows not in values:  # not an image: the rest isn't asked for
+            return None
+    return None
+
+
+def _wrong_length(header: Header, pixels: Pixels) -> str:
+    """Why the pixels can't all be there, or aren't those of the header; empty when they may be."""
+    if pixels.fragments is not None:
         return ""
-    syntax = str(getattr(ds, "file_meta", Dataset()).get("TransferSyntaxUID", "1.2.840.10008.1.2"))
-    if syntax == _DEFLATED:
+    rows, columns, bits = (header.numbers(k, 1) for k in ("Rows", "Columns", "BitsAllocated"))
+    if rows is None or columns is None or bits is None:
         return ""
-    here = stream.tell()
-    left = stream.seek(0, os.SEEK_END) - here
-    if left <= 12:
-        return "is cut short: it holds no pixels"
-    if UID(syntax).is_compressed:
-        return ""
-    try:
-        bits = int(ds.Rows) * int(ds.Columns) * int(ds.BitsAllocated) * int(ds.get("SamplesPerPixel") or 1)
-        expected = (bits * int(ds.get("NumberOfFrames") or 1) + 7) // 8
-    except (AttributeError, TypeError, ValueError):
-        return ""
-    if left < expected:
-        return f"is cut short: {left:,} of {expected:,} bytes of pixels"
+    frames = max(1, int(header.number("NumberOfFrames", 1)))
+    needed = int(rows[0] * columns[0] * bits[0] * header.number("SamplesPerPixel", 1) * frames + 7) // 8
+    said, there = pixels.length, pixels.length_there
+    if there < min(needed, said):
+        return f"is cut short: {there:,} of {needed:,} bytes of pixels"
+    if not needed <= said <= needed + 1:
+        image = f"{rows[0]:g} × {columns[0]:g} image needs" if frames == 1 else f"{frames} frames need"
+        return f"holds {said:,} bytes of pixels where its {image} {needed:,}"
     return ""

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID
 
+from contourdesk.app.archives import archive_of
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.dicom_headers import DAMAGE, Header, tag_words
 from contourdesk.app.dicom_series import Stack
+from contourdesk.app.dicom_stored import COPY_AGAIN, close_checked, open_pixels, read_stored
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.volume import Volume
 
-_COPY_AGAIN = "Export or copy the series again."
+_PIXEL_GROUP = 0x7FE00000
+_INT16 = np.iinfo(np.int16)
+_MOST_THREADS = 8
+_AT_ONCE = 4  # slices to a task; of compressed ones, which take long, one
+_TEXT = "Reading images"
+
+_Task = list[tuple[int, Header]]
+
+
+class _BeyondInt16(Exception):
+    """A slice has values that int16 can't hold."""
 
 
 def read_image(stack: Stack, uid: str, notes: Sequence[str]) -> Job[Case]:
@@ -29,133 +45,174 @@ def read_image(stack: Stack, uid: str, notes: Sequence[str]) -> Job[Case]:
     ------
     UserError : a file is damaged or differs from what its header said; names it.
     """
-    if stack.layout.affine is None:
+    affine, headers = stack.layout.affine, stack.headers
+    if affine is None:
         raise ValueError("the stack has problems")
-    array: NDArray[np.generic] = np.empty(stack.shape, np.int16)
-    uids, classes = [], []
-    first = Dataset()
-    for k, header in enumerate(stack.headers):
-        yield Progress(k, len(stack.headers), "Reading images")
-        dataset = _read(header.path)
-        values = _to_hu(dataset, _decode(dataset, header.path, stack.shape[1:]), header.path)
-        if array.dtype == np.int16 and values.dtype != np.int16:
-            array = array.astype(np.float32)
-        array[k] = values
-        uids.append(str(dataset.get("SOPInstanceUID", "")))
-        classes.append(str(dataset.get("SOPClassUID", "")))
-        if k == 0:
-            first = dataset
-    yield Progress(len(stack.headers), len(stack.headers), "Reading images")
-    for keyword in ("PixelData", "DataSetTrailingPadding"):
-        if keyword in first:
-            del first[keyword]
-    head = Header(stack.headers[0].path, first)
-    grid = Grid(stack.shape, stack.layout.affine, head.text("FrameOfReferenceUID"))
-    volume = Volume(grid, array, "HU", _window(head), _padding(head))
+    try:
+        whole = all(float(v).is_integer() for h in headers for v in _rescale(h))
+        array: NDArray[np.generic] = np.empty(stack.shape, np.int16 if whole else np.float32)
+        yield from _fill(array, headers)
+    except _BeyondInt16:
+        # Rare, so it may cost a second reading; holding both arrays would cost half as much memory again.
+        array = np.empty(stack.shape, np.float32)
+        yield from _fill(array, headers)
+    yield Progress(len(headers), len(headers), _TEXT)
+    grid = Grid(stack.shape, affine, headers[0].text("FrameOfReferenceUID"))
+    padding = _padding(headers)
+    if padding is None and headers[0].has("PixelPaddingValue"):
+        notes = (*notes, "The padding value differs from slice to slice, so padding isn't marked.")
+    low, high = padding or (None, None)
+    volume = Volume(grid, array, "HU", _window(headers[0]), low, high)
+    return _case(stack, uid, notes, volume)
+
+
+def _case(stack: Stack, uid: str, notes: Sequence[str], volume: Volume) -> Case:
+    head = stack.headers[0]
+    frames = tuple(h.frame for h in stack.headers)
     source = Source(
-        path=stack.headers[0].path.parent,
+        path=archive_of(head.path) or head.path.parent,
         series_uid=uid,
         study_uid=head.text("StudyInstanceUID"),
         modality=head.text("Modality"),
         description=head.text("SeriesDescription") or head.text("StudyDescription"),
         date=head.text("SeriesDate") or head.text("AcquisitionDate") or head.text("StudyDate"),
-        image_uids=tuple(uids),
-        image_class_uids=tuple(classes),
-        header=first,
+        image_uids=tuple(h.text("SOPInstanceUID") for h in stack.headers),
+        image_class_uids=tuple(h.text("SOPClassUID") for h in stack.headers),
+        image_frames=frames if any(frames) else (),
+        header=_whole_header(head),
         notes=tuple(notes),
     )
-    patient = Patient(
-        head.text("PatientName"), head.text("PatientID"), head.text("PatientBirthDate"), head.text("PatientSex")
-    )
+    patient = Patient(*(head.text(k) for k in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")))
     return Case(patient, volume, source)
 
 
-def _read(path: Path) -> Dataset:
+def _fill(array: NDArray[np.generic], headers: Sequence[Header]) -> Job[None]:
+    """Read all slices into `array`, in several threads: decoding and reading let each other run."""
+    stop = threading.Event()
+    finished: list[int] = []
+    workers = min(_MOST_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-image")
     try:
-        dataset = dcmread(path, force=True)
-        if "TransferSyntaxUID" not in getattr(dataset, "file_meta", ()):  # a dataset without preamble
-            dataset.file_meta = FileMetaDataset()
-            implicit = dataset.original_encoding[0]
-            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-        return dataset
-    except DAMAGE as error:
-        raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", _COPY_AGAIN) from error
+        futures = [pool.submit(_read_task, array, task, finished, stop) for task in _tasks(headers)]
+        for future in futures:
+            yield Progress(len(finished), len(headers), _TEXT)
+            while not _ended(future):
+                yield Progress(len(finished), len(headers), _TEXT)
+            future.result()
+    finally:
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode(dataset: Dataset, path: Path, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """Stored values, (row, column)."""
-    if "PixelData" not in dataset:
-        raise UserError(f"{path.name} holds no pixels; it may be cut short.", _COPY_AGAIN)
-    _check_length(dataset, path)
+def _ended(future: Future[None]) -> bool:
     try:
-        stored = np.asarray(dataset.pixel_array)
-    except DAMAGE as error:
-        raise UserError(f"The pixels of {path.name} can't be decoded; it may be cut short.", _COPY_AGAIN) from error
-    if stored.shape != shape:
-        raise UserError(
-            f"{path.name} holds an image of {' × '.join(map(str, stored.shape))} pixels where its header and the "
-            f"series have {' × '.join(map(str, shape))}.",
-            _COPY_AGAIN,
-        )
-    return stored
+        future.exception(timeout=0.1)
+    except TimeoutError:
+        return future.done()
+    return True
 
 
-def _check_length(dataset: Dataset, path: Path) -> None:
-    """Raise when uncompressed pixels are more or fewer than rows times columns (and a padding byte)."""
-    syntax = getattr(dataset, "file_meta", Dataset()).get("TransferSyntaxUID")
-    rows, columns, bits = (Header(path, dataset).numbers(k, 1) for k in ("Rows", "Columns", "BitsAllocated"))
-    if rows is None or columns is None or bits is None or (syntax is not None and syntax.is_compressed):
+def _tasks(headers: Sequence[Header]) -> Iterator[_Task]:
+    """Slices to read together: of one file in the order in which they lie there."""
+    order = sorted(range(len(headers)), key=lambda k: (headers[k].path, headers[k].frame))
+    for path, numbers in groupby(order, key=lambda k: headers[k].path):
+        task = [(k, headers[k]) for k in numbers]
+        pixels = task[0][1].pixels
+        # What is packed as a whole is unpacked from its beginning each time that it is opened.
+        packed = len(task) > 1 and pixels is not None and (pixels.deflated_from > 0 or archive_of(path) is not None)
+        at_once = len(task) if packed else 1 if pixels is not None and pixels.fragments is not None else _AT_ONCE
+        for i in range(0, len(task), at_once):
+            yield task[i : i + at_once]
+
+
+def _read_task(array: NDArray[np.generic], task: _Task, finished: list[int], stop: threading.Event) -> None:
+    """Read slices of one file into their places. Raises UserError, and _BeyondInt16."""
+    stream = open_pixels(task[0][1])
+    try:
+        for k, header in task:
+            if stop.is_set():
+                return
+            _put_hu(array[k], read_stored(header, stream), header)
+            finished.append(k)
+        close_checked(stream, header)
+    finally:
+        stream.close()
+
+
+def _put_hu(out: NDArray[np.generic], stored: NDArray[np.generic], header: Header) -> None:
+    """Stored values in HU into `out`, (row, column) int16 or float32."""
+    slope, intercept = _rescale(header)
+    if out.dtype == np.float32:
+        out[...] = stored.astype(np.float64) * slope + intercept
         return
-    samples = int(dataset.get("SamplesPerPixel") or 1)
-    needed, there = int(rows[0] * columns[0] * samples * bits[0] / 8), len(dataset.PixelData)
-    if not needed <= there <= needed + 1:
-        raise UserError(
-            f"{path.name} holds {there:,} bytes of pixels where its {rows[0]:g} × {columns[0]:g} image needs "
-            f"{needed:,}.",
-            _COPY_AGAIN,
-        )
+    ends = int(stored.min()) * int(slope) + int(intercept), int(stored.max()) * int(slope) + int(intercept)
+    if not _INT16.min <= min(ends) <= max(ends) <= _INT16.max:
+        raise _BeyondInt16
+    # Modulo 65536 every step is exact, because the result is known to fit.
+    low_bits = stored.view(np.uint16) if stored.dtype.itemsize == 2 else stored.astype(np.uint16)
+    target = out.view(np.uint16)
+    if slope != 1:
+        low_bits = low_bits * np.uint16(int(slope) % 65536)
+    np.add(low_bits, np.uint16(int(intercept) % 65536), out=target)
 
 
-def _to_hu(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
-    """(row, column) int16 when exact, else float32."""
-    header = Header(path, dataset)
+def _rescale(header: Header) -> tuple[float, float]:
+    """Slope and intercept. Raises UserError."""
     factors = []
     for keyword in ("RescaleSlope", "RescaleIntercept"):
         value = header.numbers(keyword, 1)
         if value is None:
-            raise UserError(f"{path.name} has no usable {tag_words(keyword)}.", _COPY_AGAIN)
+            raise UserError(f"{header.name} has no usable {tag_words(keyword)}.", COPY_AGAIN)
         factors.append(float(value[0]))
-    slope, intercept = factors
-    if slope.is_integer() and intercept.is_integer() and np.issubdtype(stored.dtype, np.integer):
-        whole = stored.astype(np.int64) * int(slope) + int(intercept)
-        low, high = np.iinfo(np.int16).min, np.iinfo(np.int16).max
-        if low <= whole.min() and whole.max() <= high:
-            return whole.astype(np.int16)
-    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    return factors[0], factors[1]
+
+
+def _whole_header(head: Header) -> Dataset:
+    """All attributes of the first slice's file but its pixels. Raises UserError."""
+    pixels = head.pixels
+    if pixels is None:
+        raise ValueError("not an image")
+    encoding = pixels.encoding
+    try:
+        with open_pixels(head) as stream:
+            stream.seek(pixels.dataset_start)
+            dataset = read_dataset(
+                stream, not encoding.explicit, encoding.little, stop_when=lambda tag, vr, length: tag >= _PIXEL_GROUP
+            )
+    except DAMAGE as error:
+        raise UserError(f"{head.name} can't be read; it may be damaged.", COPY_AGAIN) from error
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(pixels.syntax)
+    return dataset
 
 
 def _window(head: Header) -> tuple[float, float] | None:
     """The file's first window as (centre, width), None when it makes no sense."""
-    values = []
-    for keyword in ("WindowCenter", "WindowWidth"):
-        try:
-            value = head.dataset.get(keyword)
-            # A list of windows is offered as alternatives; the first is the default.
-            values.append(float(np.atleast_1d(np.array(value, dtype=np.float64))[0]))
-        except DAMAGE:
-            return None
-    centre, width = values
-    return (centre, width) if np.isfinite(values).all() and width >= 1 else None
+    # A list of windows is offered as alternatives; the first is the default.
+    centre, width = head.first_number("WindowCenter"), head.first_number("WindowWidth")
+    return (centre, width) if centre is not None and width is not None and width >= 1 else None
 
 
-def _padding(head: Header) -> float | None:
-    """The padding value in HU; stored either signed or not, whatever the pixels are."""
-    value, slope, intercept = (head.numbers(k, 1) for k in ("PixelPaddingValue", "RescaleSlope", "RescaleIntercept"))
-    if value is None or slope is None or intercept is None:
+def _padding(headers: Sequence[Header]) -> tuple[float, float] | None:
+    """The padding value and the other end of its range in HU, lower first; None where there is none for all slices."""
+    found = {_padding_of(header) for header in headers}
+    return found.pop() if len(found) == 1 else None
+
+
+def _padding_of(header: Header) -> tuple[float, float] | None:
+    value = header.first_number("PixelPaddingValue")
+    if value is None:
         return None
-    stored, bits = float(value[0]), head.dataset.get("BitsAllocated", 16)
-    if head.dataset.get("PixelRepresentation") == 1 and stored >= 2 ** (bits - 1):
-        stored -= 2**bits
-    elif head.dataset.get("PixelRepresentation") == 0 and stored < 0:
-        stored += 2**bits
-    return stored * float(slope[0]) + float(intercept[0])
+    slope, intercept = _rescale(header)
+    limit = header.first_number("PixelPaddingRangeLimit")
+    ends = [_as_stored(v, header) * slope + intercept for v in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
+
+
+def _as_stored(value: float, header: Header) -> float:
+    """The padding value in the pixels' own sign: it is written either signed or not, whatever the pixels are."""
+    bits = int(header.number("BitsAllocated", 16))
+    signed = header.number("PixelRepresentation", 0) == 1
+    if signed and value >= 2 ** (bits - 1):
+        return float(value - 2**bits)
+    return float(value + 2**bits) if not signed and value < 0 else value

@@ -14,10 +14,14 @@ from pathlib import Path
 
 from pydicom import config
 
+from contourdesk.app.archives import is_archive, members
 from contourdesk.app.case import Case
 from contourdesk.app.dicom_headers import Broken, Header, list_files, read_header
+from contourdesk.app.dicom_multiframe import is_multiframe, split_frames
 from contourdesk.app.dicom_pixels import read_image
 from contourdesk.app.dicom_series import Stack, sort_into_stacks
+from contourdesk.app.dicomdir import NAME as DICOMDIR
+from contourdesk.app.dicomdir import read_dicomdir
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.resample import Resample
@@ -41,7 +45,8 @@ class SeriesInfo:
     uid : Series Instance UID, or "file-" and a hash where it was blanked. Two stacks of one series share it.
     problems : why it can't be used, each a sentence; empty when it can.
     notes : what was noticed and doesn't stand in the way, such as duplicates left out.
-    files : in array order when usable.
+    files : in array order when usable; each once, although a multi-frame file holds many slices. In an archive they are
+        paths that go on after the archive's (see `app.archives`), and so are `rtstructs`.
     rtstructs : structure sets that refer to it.
     shape : (slices, rows, columns).
     """
@@ -72,40 +77,73 @@ class SeriesInfo:
         return self.stack.layout.resample if self.problems and self.stack is not None else None
 
 
-def scan(folder: Path) -> Job[list[SeriesInfo]]:
-    """Find the series under a folder, usable ones first, then those that can be resampled.
+def scan(place: Path) -> Job[list[SeriesInfo]]:
+    """Find the series in a folder, a zip archive or a DICOMDIR, usable ones first, then those that can be resampled.
 
     Raises
     ------
     UserError : nothing in it can be opened; says what there is instead.
     """
-    if not folder.is_dir():
-        raise UserError(f'There is no folder "{folder}".', "Check the path.")
-    files = yield from list_files(folder)
+    files, stray = yield from _files_of(place)
     if not files:
-        raise UserError(f'The folder "{folder.name}" is empty.', "Choose the folder that holds the CT's DICOM files.")
+        kind = "folder" if place.is_dir() else "file"
+        raise UserError(f'The {kind} "{place.name}" is empty.', "Choose the folder that holds the CT's DICOM files.")
     headers: list[Header] = []
     broken: list[Broken] = []
     for i, path in enumerate(files):
         if i % 8 == 0:
             yield Progress(i, len(files), "Reading headers")
-        found = read_header(path)
-        if isinstance(found, Header):
-            headers.append(found)
-        elif isinstance(found, Broken):
-            broken.append(found)
+        for found in _headers_of(path):
+            if isinstance(found, Header):
+                headers.append(found)
+            else:
+                broken.append(found)
     yield Progress(len(files), len(files), "Sorting slices")
     images = [h for h in headers if h.text("Modality") != _RTSTRUCT]
     stacks = sort_into_stacks(images, broken)
     structure_sets = [h.path for h in headers if h.text("Modality") == _RTSTRUCT]
     # A file too damaged to say which series it belongs to spoils none, but every case opened from here tells of it.
-    stray = [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
+    stray += [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
     series = _with_structures([_info(stack) for stack in stacks], structure_sets, stray)
     series.sort(key=lambda s: (not s.usable, s.resample is None, -s.slices, s.description))
     log.info("scanned %d files: %d series, %d usable", len(files), len(series), sum(s.usable for s in series))
     if not any(s.usable or s.resample for s in series):
-        raise _nothing_usable(folder, files, series, broken, len(structure_sets))
+        raise _nothing_usable(place, files, series, broken, len(structure_sets))
     return series
+
+
+def _files_of(place: Path) -> Job[tuple[list[Path], list[str]]]:
+    """Files to look at, and what there is to tell of files that aren't there."""
+    if place.is_dir():
+        files = yield from list_files(place)
+    elif not place.is_file():
+        raise UserError(f'There is no folder "{place}".', "Check the path.")
+    elif is_archive(place):
+        yield Progress(0, 0, "Looking for files")
+        files = members(place)
+    else:
+        files = yield from list_files(place.parent)
+        listing = read_dicomdir(place, files)
+        if not listing.there:
+            raise UserError(f"None of the files that {place.name} lists is there.", "Copy the whole disc or folder.")
+        return list(listing.there), [listing.note] if listing.note else []
+    notes = []
+    for path in files:
+        if path.name.upper() == DICOMDIR:
+            try:
+                notes.append(read_dicomdir(path, files).note)
+            except UserError as error:
+                notes.append(error.message)
+    return files, [note for note in notes if note]
+
+
+def _headers_of(path: Path) -> Sequence[Header | Broken]:
+    """What a file holds: nothing, one image or other object, or the frames of one."""
+    found = read_header(path)
+    if isinstance(found, Header) and is_multiframe(found):
+        frames = split_frames(found)
+        return [frames] if isinstance(frames, Broken) else frames
+    return [] if found is None else [found]
 
 
 def read_series(info: SeriesInfo, resample: Resample | None = None) -> Job[Case]:
@@ -169,7 +207,7 @@ def _info(stack: Stack) -> SeriesInfo:
         slices=len(stack.headers),
         spacing_text=stack.spacing_text,
         problems=stack.problems,
-        files=tuple(h.path for h in stack.headers),
+        files=tuple(dict.fromkeys(h.path for h in stack.headers)),
         notes=stack.notes,
         study_uid=first.text("StudyInstanceUID"),
         shape=stack.shape,

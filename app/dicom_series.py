@@ -11,23 +11,14 @@ from functools import cached_property
 import numpy as np
 
 from contourdesk.app.archives import open_binary
-from contourdesk.app.dicom_headers import Broken, Header, required
-from contourdesk.app.dicom_slices import (
-    COSINE_TOL,
-    NEEDED,
-    SPACING_TOL_MM,
-    Layout,
-    along_normal,
-    bad_geometry,
-    directions,
-    lay_out,
-    position,
-    where,
-)
-from contourdesk.app.dicom_stored import pixel_digest
-from contourdesk.app.errors import UserError
+from contourdesk.app.dicom_duplicates import without_duplicates
+from contourdesk.app.dicom_headers import Broken, Header, required, tag_words
+from contourdesk.app.dicom_multiframe import ENHANCED_CT, missing_parts
+from contourdesk.app.dicom_slices import COSINE_TOL, NEEDED, Layout, bad_geometry, directions
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+_TELLING = ("Rows", "Columns", "FrameOfReferenceUID", "ConvolutionKernel", "StackID")
+_HU = ("", "HU", "US")  # US: unspecified, as many writers put it in every CT
 _FEW = 4
 
 
@@ -112,10 +103,11 @@ def _stacks_of_series(uid: str, members: list[Header], spoilt: Sequence[Broken])
         return [Stack(uid, Layout(tuple(members), (f"It is {kind}, not CT.",)))]
     unusable = [(h, reason) for h in members if (reason := _unusable(h))]
     sound = [h for h in members if h not in {bad for bad, _ in unusable}]
-    damage = [f"{h.path.name} {reason}." for h, reason in unusable] + [f"{b.path.name} {b.reason}." for b in spoilt]
+    damage = [f"{h.name} {reason}." for h, reason in unusable] + [f"{b.path.name} {b.reason}." for b in spoilt]
+    damage.extend(part for part in [missing_parts(members)] if part)
     scouts = [h for h in sound if "LOCALIZER" in h.text("ImageType").upper()]
     groups = _alike([h for h in sound if h not in scouts])
-    layouts = [one for group in groups for one in _without_duplicates(group)]
+    layouts = [one for group in groups for one in without_duplicates(group)]
     if scouts:
         layouts.append(Layout(tuple(scouts), ("It is a localiser (a scout view), not a stack of slices.",)))
     if not layouts:
@@ -136,25 +128,30 @@ def _told_apart(layout: Layout, all_of_series: Sequence[Layout]) -> Layout:
     others = sum(len(o.headers) for o in all_of_series if o is not layout)
     if not others:
         return layout
-    note = f"The series holds {others} more images of another orientation, matrix, spacing or acquisition."
+    note = f"The series holds {others} more images of another orientation, matrix, spacing, kernel or acquisition."
     return replace(layout, notes=(*layout.notes, note))
 
 
 def _unusable(header: Header) -> str:
     """Why this image can't be a slice of a CT volume, in words that follow its name."""
-    frames = header.numbers("NumberOfFrames", 1)
-    if (frames is not None and frames[0] > 1) or header.text("SOPClassUID").startswith(_CT_IMAGE + "."):
-        return "is an enhanced (multi-frame) image, which can't be read yet"
-    if header.text("SOPClassUID") not in ("", _CT_IMAGE):
+    if header.text("SOPClassUID") not in ("", _CT_IMAGE, *ENHANCED_CT):
         return "isn't a CT image but another kind of object"
-    return required(header, NEEDED) or bad_geometry(header)
+    if header.pixels is None:
+        return "holds no pixels"
+    reason = required(header, NEEDED) or bad_geometry(header)
+    if not reason and header.number("RescaleSlope", 1) == 0:
+        reason = f"has a {tag_words('RescaleSlope')} of 0"
+    kind = header.text("RescaleType").upper()
+    if not reason and kind not in _HU:
+        reason = f"holds other values than HU: {tag_words('RescaleType')} is {kind}"
+    return reason
 
 
 def _alike(headers: Iterable[Header]) -> list[list[Header]]:
-    """Groups of one matrix, frame of reference, orientation and pixel spacing."""
+    """Groups of one matrix, frame of reference, kernel, stack, orientation and pixel spacing."""
     groups: list[tuple[tuple[str, ...], np.ndarray, list[Header]]] = []
     for header in headers:
-        exact = tuple(header.text(k) for k in ("Rows", "Columns", "FrameOfReferenceUID"))
+        exact = tuple(header.text(k) for k in _TELLING)
         spacing = header.numbers("PixelSpacing", 2)
         if spacing is None:
             continue
@@ -166,54 +163,6 @@ def _alike(headers: Iterable[Header]) -> list[list[Header]]:
         else:
             groups.append((exact, close, [header]))
     return [members for _, _, members in groups]
-
-
-def _without_duplicates(group: list[Header]) -> list[Layout]:
-    """Layouts of a group: copies left out with a note, two acquisitions told apart, else the clash as the problem."""
-    kept, copies, clashes = _compare_duplicates(group)
-    notes = []
-    if copies:
-        names = ", ".join(h.path.name for h in copies[:_FEW]) + (", ..." if len(copies) > _FEW else "")
-        notes.append(f"{len(copies)} duplicate slices were left out: {names}.")
-    if not clashes:
-        return [lay_out(kept, notes)]
-    by_acquisition: dict[str, list[Header]] = defaultdict(list)
-    for header in kept:
-        by_acquisition[header.text("AcquisitionNumber")].append(header)
-    parts = list(by_acquisition.values())
-    if len(parts) > 1 and all(np.diff(np.sort(along_normal(p))).min(initial=np.inf) > SPACING_TOL_MM for p in parts):
-        return [
-            lay_out(part, (*notes, f"Acquisition {number or 'without number'} of {len(parts)}."))
-            for number, part in by_acquisition.items()
-        ]
-    one, two = clashes[0]
-    place = where(position(one), np.cross(*directions(one)))
-    problem = f"{one.path.name} and {two.path.name} lie at the same place ({place}) with different pixels"
-    more = f", and {len(clashes) - 1} more pairs." if len(clashes) > 1 else "."
-    return [Layout(tuple(kept), (problem + more,), tuple(notes))]
-
-
-def _compare_duplicates(group: list[Header]) -> tuple[list[Header], list[Header], list[tuple[Header, Header]]]:
-    """Headers kept, copies to leave out, and pairs at one position whose pixels differ."""
-    order = np.argsort(along_normal(group), kind="stable")
-    kept: list[Header] = []
-    copies: list[Header] = []
-    clashes: list[tuple[Header, Header]] = []
-    pixels: dict[Header, bytes] = {}
-    here: list[Header] = []
-    for header in (group[i] for i in order):
-        here = [h for h in here if np.abs(position(h) - position(header)).max() <= SPACING_TOL_MM]
-        for other in here:
-            for one in (header, other):
-                if one not in pixels:
-                    pixels[one] = _pixel_digest(one)
-        if any(pixels[other] == pixels[header] for other in here):
-            copies.append(header)
-            continue
-        clashes.extend((other, header) for other in here[:1])
-        kept.append(header)
-        here.append(header)
-    return kept, copies, clashes
 
 
 def _own_uid(layout: Layout) -> str:

@@ -23,7 +23,8 @@ class Volume:
     array : (z, y, x), integer or float; made read-only.
     unit : "HU" for CT, else "SUV", "Gy" or "".
     window : the file's own display window as (centre, width), or None.
-    padding : value that marks voxels outside the scanner's field of view, or None.
+    padding, padding_limit : values from the one to the other (mostly they are the same) mark voxels outside the
+        scanner's field of view; None when there are none.
 
     Raises
     ------
@@ -35,6 +36,7 @@ class Volume:
     unit: str = "HU"
     window: tuple[float, float] | None = None
     padding: float | None = field(default=None)
+    padding_limit: float | None = None
 
     def __post_init__(self) -> None:
         if tuple(self.array.shape) != self.grid.shape:
