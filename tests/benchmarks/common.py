@@ -45,7 +45,7 @@ class Times:
 
 
 def times(ways: Mapping[str, str], *arguments: str, rounds: int = 5, python: str = sys.executable) -> Times:
-    """Run each way, "module:function", `rounds` times in turns in one fresh process, after one round that isn't kept."""
+    """Run each way, "module:function", in turns in one fresh process, `rounds` times after one that isn't kept."""
     return Times(_fresh(python, {"ways": dict(ways), "arguments": arguments, "rounds": rounds}))
 
 
