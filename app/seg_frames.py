@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,29 +17,76 @@ from pydicom.pixels.utils import iter_pixels
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.placement import Placement, place
+from contourdesk.app.planes import Planes
 
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _MAX_SIDE = 1 << 14
 _UNEVEN = 0.01
 
 
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class FramePlane:
+    """Where one frame lies: LPS mm of its first pixel, steps from row to row and from column to column, its size."""
+
+    position: Float
+    down: Float
+    along: Float
+    shape: tuple[int, int]
+
+    def grid(self, thickness: Float) -> Grid:
+        """The frame as a volume of one slice; `thickness` is the step (3,) to the next. Raises ValueError."""
+        affine = np.eye(4)
+        affine[:3] = np.column_stack([thickness, self.down, self.along, self.position])
+        return Grid((1, *self.shape), affine)
+
+
+Placer = Callable[[FramePlane], Placement]
+
+
+def on_grid(grid: Grid, name: str, tolerance_mm: float) -> Placer:
+    """Places frames on the slices of a grid, whichever of its axes they are stacked along."""
+
+    def placer(frame: FramePlane) -> Placement:
+        normal = np.cross(frame.along, frame.down)
+        axis = int(np.argmax(np.abs(normal @ grid.directions)))
+        return place(frame.grid(grid.affine[:3, axis]), grid, name, tolerance_mm)
+
+    return placer
+
+
+def on_planes(planes: Planes, name: str, tolerance_mm: float) -> Placer:
+    """Places frames on planes that need not lie evenly; index (plane, row, column)."""
+
+    def placer(frame: FramePlane) -> Placement:
+        k = int(np.argmin(np.abs(planes.at_mm - frame.position @ planes.normal)))
+        own = planes.grid_of(k)
+        found = place(frame.grid(own.affine[:3, 0]), own, name, tolerance_mm)
+        if found.corner[0] != 0 or found.order.permutation[0] != 0:
+            raise UserError(f"{name} lies beside the slices of the images.", "Export it on the grid of the images.")
+        corner = (k, found.corner[1], found.corner[2])
+        return replace(found, corner=corner, shape=(len(planes), *planes.shape))
+
+    return placer
+
+
 class Frames:
-    """Frames of a segmentation on a grid.
+    """The frames of a segmentation.
 
     Parameters
     ----------
-    dataset : the segmentation, pixels included;  grid : the images' own.
-    path : for messages;  tolerance_mm : see `contourdesk.app.placement.place`.
+    dataset : the segmentation, pixels included;  path : for messages.
 
     Raises
     ------
-    UserError : sizes that make no sense, or fewer pixels than frames; a frame whose place is no slice of the grid is
-        met in `placements`.
+    UserError : sizes that make no sense, or fewer pixels than frames.
     One of `DAMAGE` : elements missing or damaged.
     """
 
-    def __init__(self, dataset: Dataset, grid: Grid, path: Path, tolerance_mm: float) -> None:
-        self._ds, self._grid, self._path, self._tolerance_mm = dataset, grid, path, tolerance_mm
+    def __init__(self, dataset: Dataset, path: Path) -> None:
+        self._ds, self._path = dataset, path
         self.rows, self.columns = int(dataset.Rows), int(dataset.Columns)
         self._groups = list(dataset.PerFrameFunctionalGroupsSequence)
         self._shared = (list(dataset.get("SharedFunctionalGroupsSequence") or ()) or [Dataset()])[0]
@@ -56,21 +104,20 @@ class Frames:
         """Number of the segment that a frame shows."""
         return int(self._group(frame, "SegmentIdentificationSequence").ReferencedSegmentNumber)
 
-    def placements(self) -> list[Placement]:
-        """Where each frame lies in the grid, as a volume of one slice.
+    def placements(self, placer: Placer) -> list[Placement]:
+        """Where each frame lies, as a volume of one slice.
 
         Raises
         ------
-        UserError : a frame lies on no slice, or the frames are made for slices of another distance.
+        UserError : a frame lies on no slice.
         """
         known: dict[tuple[float, ...], Placement] = {}
         out = []
         for frame in range(len(self)):
-            place_of = self._place(frame)
-            if place_of not in known:
-                known[place_of] = place(self._frame_grid(place_of), self._grid, self._path.name, self._tolerance_mm)
-            out.append(known[place_of])
-        self._check_spacing(out)
+            where = self._place(frame)
+            if where not in known:
+                known[where] = placer(self._plane(where))
+            out.append(known[where])
         return out
 
     def pixels(self) -> Iterator[NDArray[np.unsignedinteger]]:
@@ -114,7 +161,7 @@ class Frames:
         raise AttributeError(name)
 
     def _place(self, frame: int) -> tuple[float, ...]:
-        """Position (3), orientation (6), row and column spacing."""
+        """Position (3), orientation (6), distance between rows and between columns."""
         try:
             position = self._group(frame, "PlanePositionSequence").ImagePositionPatient
             orientation = self._group(frame, "PlaneOrientationSequence").ImageOrientationPatient
@@ -126,31 +173,26 @@ class Frames:
             raise self._damaged(f"its frame {frame + 1} doesn't say where it lies in the patient")
         return values
 
-    def _frame_grid(self, place_of: tuple[float, ...]) -> Grid:
-        """A frame as a volume of one slice, as thick as the grid's voxels in that direction."""
-        position, along, down = (np.array(place_of[i : i + 3]) for i in (0, 3, 6))
-        along, down = along * place_of[10], down * place_of[9]
-        normal = np.cross(along, down)
-        axis = int(np.argmax(np.abs(normal @ self._grid.directions)))
-        affine = np.eye(4)
-        affine[:3] = np.column_stack([self._grid.affine[:3, axis], down, along, position])
+    def _plane(self, where: tuple[float, ...]) -> FramePlane:
+        position, along, down = (np.array(where[i : i + 3]) for i in (0, 3, 6))
+        plane = FramePlane(position, down * where[9], along * where[10], (self.rows, self.columns))
         try:
-            return Grid((1, self.rows, self.columns), affine)
+            plane.grid(np.cross(plane.along, plane.down))
         except ValueError as error:
             raise self._damaged("the size or direction of its pixels makes no sense") from error
+        return plane
 
-    def _check_spacing(self, placements: list[Placement]) -> None:
-        """Raise UserError when the frames all lie on slices, but were made for slices of another distance.
+    def check_spacing(self, placements: Sequence[Placement], grid: Grid) -> None:
+        """Raise UserError when the frames all lie on slices of `grid`, but were made for slices of another distance.
 
         Then slices between them would be taken for empty ones.
         """
         said = self._group(0, "PixelMeasuresSequence").get("SpacingBetweenSlices")
         if said is None:
             return
-        first = placements[0]
-        axis = first.order.permutation.index(0)
-        step = self._grid.affine[:3, axis]
-        across = np.cross(self._grid.affine[:3, axis - 2], self._grid.affine[:3, axis - 1])
+        axis = placements[0].order.permutation.index(0)
+        step = grid.affine[:3, axis]
+        across = np.cross(grid.affine[:3, axis - 2], grid.affine[:3, axis - 1])
         own = (float(np.linalg.norm(step)), abs(float(step @ across)) / float(np.linalg.norm(across)))
         if any(abs(abs(float(said)) - v) <= _UNEVEN * v for v in own):
             return

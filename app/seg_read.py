@@ -6,7 +6,8 @@ placed by their position in the patient, and only where their pixels are the ima
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,15 +16,20 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from contourdesk.app.anatomy import interpreted_type
+from contourdesk.app.archives import open_binary
 from contourdesk.app.case import Case
 from contourdesk.app.colours import lab_to_rgb
 from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
 from contourdesk.app.naming import colour_for, type_for
-from contourdesk.app.placement import TOLERANCE_MM, label_boxes, union
+from contourdesk.app.placement import TOLERANCE_MM, Placement, label_boxes, union
+from contourdesk.app.resample import Resample
+from contourdesk.app.resample_masks import mask_on_grid
 from contourdesk.app.rtstruct_read import References
-from contourdesk.app.seg_frames import Frames
+from contourdesk.app.seg_frames import Frames, on_grid, on_planes
 from contourdesk.app.structures import Colour, Mask, Provenance, Structure
+
+log = logging.getLogger(__name__)
 
 BINARY_CLASS, LABELMAP_CLASS = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"
 SEG_CLASSES = (BINARY_CLASS, LABELMAP_CLASS)
@@ -40,7 +46,8 @@ def references(path: Path) -> References:
     """
     wanted = ["FrameOfReferenceUID", "ReferencedSeriesSequence", "SourceImageSequence", "SOPClassUID"]
     try:
-        return _references(dcmread(path, stop_before_pixels=True, specific_tags=wanted))
+        with open_binary(path) as stream:
+            return _references(dcmread(stream, stop_before_pixels=True, specific_tags=wanted))
     except DAMAGE as error:
         raise _damaged(path) from error
 
@@ -76,14 +83,36 @@ def read_seg(
     dataset = _read(path)
     try:
         notes = _check_refers(dataset, case, path, any_reference)
-        segments = _segments(dataset)
-        frames = Frames(dataset, case.volume.grid, path, tolerance_mm)
-        masks, more = _masks(dataset, segments, frames, path)
-        time, person = _time(dataset), str(dataset.get("ContentCreatorName") or "")
+        segments, masks, resampled, more = _read_masks(dataset, case, path, tolerance_mm)
+        made = Provenance(
+            "imported",
+            person=str(dataset.get("ContentCreatorName") or ""),
+            time=_time(dataset),
+            parent=f"SEG {dataset.get('SOPInstanceUID') or ''}".strip(),
+            remark=" ".join(notes),
+        )
     except DAMAGE as error:
         raise _damaged(path) from error
-    structures, renamed = _structures(case, segments, masks, time, person)
+    if resampled is not None:
+        masks = {number: mask_on_grid(mask, resampled) for number, mask in masks.items()}
+    structures, renamed = _structures(case, segments, masks, made)
     return structures, (*notes, *more, *renamed)
+
+
+def segment_masks(path: Path, case: Case) -> list[tuple[str, Colour, Mask]]:
+    """Names, colours and masks as the file has them: on the original images, index (image, row, column).
+
+    Raises
+    ------
+    UserError : as `read_seg`.
+    """
+    dataset = _read(path)
+    try:
+        _check_refers(dataset, case, path, False)
+        segments, masks, _, _ = _read_masks(dataset, case, path, TOLERANCE_MM)
+    except DAMAGE as error:
+        raise _damaged(path) from error
+    return [(one.name, one.colour, masks.get(number, Mask())) for number, one in segments.items()]
 
 
 @dataclass(frozen=True)
@@ -98,7 +127,8 @@ class _Segment:
 
 def _read(path: Path) -> Dataset:
     try:
-        dataset = dcmread(path)
+        with open_binary(path) as stream:
+            dataset = dcmread(stream)
         kind = str(dataset.get("SOPClassUID"))
         is_seg = kind in SEG_CLASSES or "SegmentSequence" in dataset
     except DAMAGE as error:
@@ -176,17 +206,41 @@ def _colour(item: Dataset, name: str) -> Colour:
         return colour_for(name)
 
 
+def _read_masks(
+    dataset: Dataset, case: Case, path: Path, tolerance_mm: float
+) -> tuple[dict[int, _Segment], dict[int, Mask], Resample | None, list[str]]:
+    """Segments, their masks, how these must be resampled to the case's grid, notes. Raises one of `DAMAGE`."""
+    segments = _segments(dataset)
+    frames = Frames(dataset, path)
+    placements, how = _placements(frames, case, path, tolerance_mm)
+    masks, notes = _masks(dataset, segments, frames, placements, path)
+    return segments, masks, how, notes
+
+
+def _placements(frames: Frames, case: Case, path: Path, tolerance_mm: float) -> tuple[list[Placement], Resample | None]:
+    """Where the frames lie: on the original slices of a resampled case (given back then), else on the grid."""
+    grid, how = case.volume.grid, case.source.resampled
+    if how is not None:
+        try:
+            return frames.placements(on_planes(how.planes, path.name, tolerance_mm)), how
+        except UserError:
+            log.info("a segmentation isn't on the original slices")
+    placements = frames.placements(on_grid(grid, path.name, tolerance_mm))
+    frames.check_spacing(placements, grid)
+    return placements, None
+
+
 def _masks(
-    dataset: Dataset, segments: dict[int, _Segment], frames: Frames, path: Path
+    dataset: Dataset, segments: dict[int, _Segment], frames: Frames, placements: Sequence[Placement], path: Path
 ) -> tuple[dict[int, Mask], list[str]]:
     """Mask of each segment that has frames, and notes."""
     kind = str(dataset.get("SegmentationType") or "BINARY").upper()
     if str(dataset.get("SOPClassUID")) == LABELMAP_CLASS or kind == "LABELMAP":
         padding = dataset.get("PixelPaddingValue")
-        parts = _label_parts(frames, {0} if padding is None else {0, int(padding)})
+        parts = _label_parts(frames, placements, {0} if padding is None else {0, int(padding)})
     elif kind in ("BINARY", "FRACTIONAL"):
         least = max(1.0, THRESHOLD * int(dataset.MaximumFractionalValue)) if kind == "FRACTIONAL" else 1.0
-        parts = _binary_parts(frames, least)
+        parts = _binary_parts(frames, placements, least)
     else:
         raise UserError(f"{path.name} is a segmentation of an unknown kind ({kind}).", "Export it as BINARY.")
     pieces: dict[int, list[Mask]] = {}
@@ -217,14 +271,14 @@ def _masks(
 _Part = tuple[int, tuple[int, int, int], Mask, int]  # segment, corner in the grid, mask, voxels outside
 
 
-def _binary_parts(frames: Frames, least: float) -> Iterator[_Part]:
-    for i, (placement, pixels) in enumerate(zip(frames.placements(), frames.pixels(), strict=True)):
+def _binary_parts(frames: Frames, placements: Sequence[Placement], least: float) -> Iterator[_Part]:
+    for i, (placement, pixels) in enumerate(zip(placements, frames.pixels(), strict=True)):
         bits: NDArray[np.bool_] = pixels >= least
         yield (frames.segment_number(i), placement.corner, *placement.mask(bits[None]))
 
 
-def _label_parts(frames: Frames, empty: set[int]) -> Iterator[_Part]:
-    for placement, pixels in zip(frames.placements(), frames.pixels(), strict=True):
+def _label_parts(frames: Frames, placements: Sequence[Placement], empty: set[int]) -> Iterator[_Part]:
+    for placement, pixels in zip(placements, frames.pixels(), strict=True):
         for label, box in label_boxes(pixels[None]):
             if label not in empty:
                 bits = pixels[None][box] == label
@@ -233,7 +287,7 @@ def _label_parts(frames: Frames, empty: set[int]) -> Iterator[_Part]:
 
 
 def _structures(
-    case: Case, segments: dict[int, _Segment], masks: dict[int, Mask], time: str, person: str
+    case: Case, segments: dict[int, _Segment], masks: dict[int, Mask], made: Provenance
 ) -> tuple[list[Structure], list[str]]:
     out: list[Structure] = []
     notes = []
@@ -243,11 +297,9 @@ def _structures(
         if name != segment.name:
             notes.append(f'A second structure called "{segment.name}" was renamed "{name}".')
         by_hand = segment.algorithm_type == "MANUAL"
-        made = Provenance(
-            "imported", person=person if by_hand else "", time=time, model="" if by_hand else segment.algorithm
-        )
+        origin = replace(made, person=made.person if by_hand else "", model="" if by_hand else segment.algorithm)
         mask = masks.get(number, Mask())
-        out.append(Structure(name, segment.colour, mask, made, interpreted_type=segment.interpreted_type))
+        out.append(Structure(name, segment.colour, mask, origin, interpreted_type=segment.interpreted_type))
         names = names.put(out[-1])
     return out, notes
 
