@@ -22,6 +22,7 @@ Contourdesk is not a medical device."""
 _RESAMPLE = "resample a series with tilted, unevenly spaced or missing slices to an even grid instead of refusing it"
 _NETWORKS = ("nnunet", "unet2015", "fcn")
 _NETWORK = "nnunet (default, in 3D), unet2015 (the U-Net of 2015, on slices) or fcn (the same without skip connections)"
+_PROFILE = "planning system that is to take it: generic (default), eclipse, raystation, pinnacle, or one of your own"
 _DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
 
 
@@ -104,12 +105,24 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         help="rtstruct (default), nifti, nnunet, or several with commas between",
     )
     parser.add_argument("--all", action="store_true", help="all structures, not the accepted ones alone")
+    parser.add_argument("--profile", default="generic", metavar="NAME", help=f"for RTSTRUCT: {_PROFILE}")
+    parser.add_argument(
+        "--contours", choices=("edges", "smooth"), default="edges", help="for RTSTRUCT: along voxel edges, or smooth"
+    )
+    parser.add_argument(
+        "--holes", choices=("keyhole", "inner", "xor"), help="for RTSTRUCT: how holes are drawn; as the profile says"
+    )
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="DICOM folder, RTSTRUCT file, image file or model folder"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="DICOM folder, RTSTRUCT file, review folder, image file or model folder",
     )
+    parser.add_argument("--profile", default="generic", metavar="NAME", help=f"{_PROFILE}, or all")
     parser.add_argument("--resample", action="store_true", help="count a series as good that can be resampled")
 
 
@@ -198,15 +211,20 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from contourdesk.app.dicom_write import RtStructOptions
     from contourdesk.app.export_command import export_review
 
-    return export_review(options.review, options.out, options.format, everything=options.all)
+    contours = {"edges": "voxel edges", "smooth": "smooth"}[options.contours]
+    holes = {None: "", "keyhole": "keyhole", "inner": "inner loops", "xor": "xor"}[options.holes]
+    how = RtStructOptions(contours, holes, options.profile)
+    return export_review(options.review, options.out, options.format, everything=options.all, options=how)
 
 
 def _check(options: argparse.Namespace) -> int:
     from contourdesk.app.check_command import check_path
 
-    return max(guarded(partial(check_path, path, resample=options.resample), str(path)) for path in options.paths)
+    check = partial(check_path, resample=options.resample, system=options.profile)
+    return max(guarded(partial(check, path), str(path)) for path in options.paths)
 
 
 def _train(options: argparse.Namespace) -> int:

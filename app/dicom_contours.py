@@ -1,154 +1,149 @@
-"""What an RTSTRUCT file needs from below: contours as text, the patient's identity, the character set."""
+"""Contours as an RTSTRUCT file holds them: what to draw of a structure, and the bytes of a Contour Sequence."""
 
 from __future__ import annotations
 
-import copy
-import warnings
+import struct
 from collections.abc import Iterator, Sequence
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
-from contourdesk.app.contours import mask_to_contours
-from contourdesk.app.contours_place import left_to_draw
-from contourdesk.app.geometry import Grid
+from contourdesk.app.contours import ContourStyle, mask_to_contours
+from contourdesk.app.contours_place import FILLED_KINDS, left_to_draw
+from contourdesk.app.dicom_text import decimal_strings
+from contourdesk.app.resample_masks import pieces_to_draw
 from contourdesk.app.structures import Structure
 
-# Patient and study, taken over from the images as they are. Those that must be there even when empty come first.
-REQUIRED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime")
-REQUIRED_STUDY = ("StudyID", "AccessionNumber", "ReferringPhysicianName")
-OPTIONAL = ("IssuerOfPatientID", "StudyDescription", "PatientAge", "PatientSize", "PatientWeight")
-IDENTITY = (*REQUIRED, *REQUIRED_STUDY, *OPTIONAL)
-
-UTF_8 = "ISO_IR 192"
-MAX_DS = 16  # characters of a decimal string
-CONTOUR_DATA = Tag(0x3006, 0x0050)
+CONTOUR_SEQUENCE = Tag(0x3006, 0x0040)
 TOLERANCE_MM = 1e-4  # contours read back may differ by what the decimals lose
-_DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
+_XOR = "CLOSEDPLANAR_XOR"
 
 
-def copy_identity(ds: Dataset, case: Case) -> None:
-    """Patient and study of the first image, element by element."""
-    header = cast(Dataset, case.source.header)
-    for keyword in IDENTITY:
-        if keyword in header:
-            ds[keyword] = copy.deepcopy(header[keyword])
-        elif keyword not in OPTIONAL:
-            setattr(ds, keyword, "")
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A contour to be written.
+
+    `image` is the number of the image it refers to, None for none, `exact` whether all its decimals are kept. The
+    contour's own `image_uid` goes before the number where it names an image that isn't among the case's.
+    """
+
+    contour: Contour
+    image: int | None
+    exact: bool
 
 
-def put_character_set(ds: Dataset, case: Case) -> None:
-    """The images' own character set, or UTF-8 when a text needs it."""
-    header = cast(Dataset, case.source.header)
-    own = header.get("SpecificCharacterSet")
-    codes = [own or ""] if own is None or isinstance(own, str) else list(own)
-    if all(_fits(text, codes) for text in _new_texts(ds)):
-        if own is not None:
-            ds["SpecificCharacterSet"] = copy.deepcopy(header["SpecificCharacterSet"])
-        return
-    ds.SpecificCharacterSet = UTF_8
+def drawn_contours(structure: Structure, case: Case, style: ContourStyle) -> list[Drawn]:
+    """Imported contours as they came, then the mask where none of them stands for it, drawn in `style`.
+
+    On a resampled case the mask is drawn on the original slices, whose images can be referred to.
+    """
+    uids, kept = case.source.image_uids, structure.contours or ()
+    out = [Drawn(c, image, exact=True) for c, image in zip(kept, _images_of(kept, case), strict=True)]
+    kinds = {c.kind for c in kept if c.kind in FILLED_KINDS}
+    if kinds and style.holes == "xor":  # one ROI doesn't mix the two kinds
+        style = replace(style, holes="keyhole")
+    grid, how = case.volume.grid, case.source.resampled
+    if how is None:
+        new = mask_to_contours(left_to_draw(structure, grid, uids), grid, style)
+        first = np.array([c.points_lps[0] for c in new]).reshape(-1, 3)
+        images = np.rint(grid.to_index(first)[:, 0]).astype(int).tolist()
+    else:
+        new, images = [], []
+        for piece in pieces_to_draw(structure, how, uids):
+            new += mask_to_contours(piece.mask, piece.grid, style)
+            images += [piece.plane] * (len(new) - len(images))
+    if _XOR in kinds:
+        new = [replace(c, kind=_XOR) for c in new]
+    return out + [Drawn(c, image, exact=False) for c, image in zip(new, images, strict=True)]
 
 
-def _new_texts(ds: Dataset) -> Iterator[str]:
-    """Texts that don't come from the images and so may lie outside their character set."""
-    yield from (
-        str(item.get(k, "")) for item in ds.StructureSetROISequence for k in ("ROIName", "ROIGenerationDescription")
-    )
-    yield from (str(ds.get(k, "")) for k in ("ReviewerName", "StructureSetLabel", "SeriesDescription"))
+def _images_of(contours: Sequence[Contour], case: Case) -> Iterator[int | None]:
+    """Number of the image that each imported contour was drawn on, of the nearest one when it didn't say."""
+    source = case.source
+    numbers: dict[str, list[int]] = {}
+    for k, uid in enumerate(source.image_uids):
+        numbers.setdefault(uid, []).append(k)
+    for contour in contours:
+        if source.resampled is not None:
+            at = source.resampled.planes.indexed([contour])[0].points_lps[:, 0]
+        else:
+            at = case.volume.grid.to_index(contour.points_lps)[:, 0]
+        among = numbers.get(contour.image_uid)
+        nearest = round(float(at.mean()))
+        if among is not None:  # a multi-frame image has many slices
+            yield min(among, key=lambda k: abs(k - nearest))
+        elif contour.image_uid or not 0 <= nearest < len(source.image_uids) or np.abs(at - nearest).max() > 0.5:
+            yield None
+        else:
+            yield nearest
 
 
-def _fits(text: str, codes: list[str]) -> bool:
-    """Whether the text comes back the same when it is written in these character sets."""
-    if text.isascii():
-        return True
-    if codes == [""]:
-        return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            encodings = convert_encodings(codes)
-            return decode_bytes(encode_string(text, encodings), encodings, _DELIMITERS) == text
-        except (UserWarning, UnicodeError, LookupError):
-            return False
+def contour_sequence(drawn: Sequence[Drawn], case: Case) -> RawDataElement:
+    """The Contour Sequence of a ROI, as bytes in implicit VR, little endian: as objects it would take minutes."""
+    source = case.source
+    references: dict[int, bytes] = {}
+    items = []
+    for one, text in zip(drawn, _texts(drawn), strict=True):
+        contour, parts = one.contour, []
+        if one.image is not None:
+            if one.image not in references:
+                frame = source.image_frames[one.image] if source.image_frames else None
+                references[one.image] = _reference(
+                    source.image_class_uids[one.image], source.image_uids[one.image], frame
+                )
+            parts.append(references[one.image])
+        elif contour.image_uid:  # on an image that isn't loaded: kept as it came
+            parts.append(_reference(source.image_class_uids[0], contour.image_uid, None))
+        parts.append(_element(0x3006, 0x0042, contour.kind.encode("ascii", "replace")))
+        parts.append(_element(0x3006, 0x0046, str(len(contour.points_lps)).encode("ascii")))
+        parts.append(_element(0x3006, 0x0050, text))
+        items.append(_item(b"".join(parts)))
+    value = b"".join(items)
+    return RawDataElement(CONTOUR_SEQUENCE, "SQ", len(value), value, 0, True, True)
 
 
-def contour_items(structure: Structure, case: Case) -> list[Dataset]:
-    """Items of the Contour Sequence: imported contours as they came, then the mask's edges where none stands for it."""
-    grid = case.volume.grid
-    out = [_item(c.points_lps, c.kind, _image_of(c, case), exact=True) for c in structure.contours or ()]
-    for contour in mask_to_contours(left_to_draw(structure, grid, case.source.image_uids), grid):
-        out.append(_item(contour.points_lps, contour.kind, _slice_image(contour, grid, case), exact=False))
+def _texts(drawn: Sequence[Drawn]) -> list[bytes]:
+    """Contour Data of each, imported ones first."""
+    out: list[bytes] = []
+    for exact in (True, False):
+        points = [d.contour.points_lps for d in drawn if d.exact is exact]
+        if points:
+            out += decimal_strings(np.concatenate(points).ravel(), [p.size for p in points], exact=exact)
     return out
 
 
-def _item(points_lps: NDArray[np.float64], kind: str, image: tuple[str, str], *, exact: bool) -> Dataset:
-    item = Dataset()
-    class_uid, uid = image
-    if uid:
-        reference = Dataset()
-        reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = class_uid, uid
-        item.ContourImageSequence = [reference]
-    item.ContourGeometricType, item.NumberOfContourPoints = kind, len(points_lps)
-    to_text = exact_decimal if exact else short_decimal
-    text = "\\".join([to_text(v) for v in points_lps.ravel().tolist()]).encode("ascii")
-    # As raw bytes: a million numbers as pydicom objects would take minutes.
-    data = text + b" " * (len(text) % 2)
-    item[CONTOUR_DATA] = RawDataElement(CONTOUR_DATA, "DS", len(data), data, 0, True, True)
-    return item
+def _reference(class_uid: str, uid: str, frame: int | None) -> bytes:
+    parts = [
+        _element(0x0008, 0x1150, class_uid.encode("ascii"), b"\0"),
+        _element(0x0008, 0x1155, uid.encode("ascii"), b"\0"),
+    ]
+    if frame is not None:
+        parts.append(_element(0x0008, 0x1160, str(frame).encode("ascii")))
+    return _element(0x3006, 0x0016, _item(b"".join(parts)))
 
 
-def short_decimal(value: float) -> str:
-    """A coordinate in mm with at most four decimals: a tenth of a micrometre, and never an exponent."""
-    text = f"{value:.4f}".rstrip("0").rstrip(".")
-    return "0" if text == "-0" else text
+def _element(group: int, number: int, value: bytes, pad: bytes = b" ") -> bytes:
+    if len(value) % 2:
+        value += pad
+    return struct.pack("<HHL", group, number, len(value)) + value
 
 
-def exact_decimal(value: float) -> str:
-    """The shortest text that gives the value again, cut to DICOM's 16 characters, and never an exponent."""
-    text = repr(value + 0.0).removesuffix(".0")  # adding zero turns -0.0 into 0.0
-    if len(text) <= MAX_DS and "e" not in text:
-        return text
-    whole = len(f"{value:.0f}")
-    text = f"{value:.{max(0, MAX_DS - whole - 2)}f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
+def _item(value: bytes) -> bytes:
+    return _element(0xFFFE, 0xE000, value)
 
 
-def _slice_image(contour: Contour, grid: Grid, case: Case) -> tuple[str, str]:
-    k = round(float(grid.to_index(contour.points_lps[:1])[0, 0]))
-    return case.source.image_class_uids[k], case.source.image_uids[k]
-
-
-def _image_of(contour: Contour, case: Case) -> tuple[str, str]:
-    """Class and UID of the image an imported contour was drawn on; of the nearest slice when it didn't say."""
-    source, grid = case.source, case.volume.grid
-    if contour.image_uid in source.image_uids:
-        return source.image_class_uids[source.image_uids.index(contour.image_uid)], contour.image_uid
-    if contour.image_uid:  # on an image that isn't loaded: kept as it came
-        return source.image_class_uids[0], contour.image_uid
-    z = grid.to_index(contour.points_lps)[:, 0]
-    k = round(float(z.mean()))
-    if 0 <= k < grid.shape[0] and float(np.abs(z - k).max()) <= 0.5:
-        return source.image_class_uids[k], source.image_uids[k]
-    return "", ""
-
-
-def same_contours(wanted: Sequence[Contour] | None, found: Sequence[Contour] | None) -> bool:
-    """Whether imported contours came back point for point; True where there were none to keep."""
-    if wanted is None:
-        return True
-    if found is None or len(wanted) > len(found):
+def same_contours(wanted: Sequence[Drawn], found: Sequence[Contour]) -> bool:
+    """Whether contours came back point for point, but for the decimals."""
+    if len(wanted) != len(found) or any(
+        d.contour.kind != c.kind or d.contour.points_lps.shape != c.points_lps.shape
+        for d, c in zip(wanted, found, strict=True)
+    ):
         return False
-    return all(
-        a.kind == b.kind
-        and a.points_lps.shape == b.points_lps.shape
-        and np.allclose(a.points_lps, b.points_lps, rtol=0, atol=TOLERANCE_MM)
-        for a, b in zip(wanted, found, strict=False)  # those drawn anew come behind
-    )
+    if not wanted:
+        return True
+    a, b = (np.concatenate([c.points_lps for c in contours]) for contours in ([d.contour for d in wanted], found))
+    return bool(np.abs(a - b).max() <= TOLERANCE_MM)

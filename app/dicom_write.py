@@ -6,29 +6,34 @@ import contextlib
 import hashlib
 import logging
 import os
+import uuid
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian
 
-from contourdesk import __version__
 from contourdesk.app.case import Case
-from contourdesk.app.dicom_contours import IDENTITY, contour_items, copy_identity, put_character_set, same_contours
+from contourdesk.app.dicom_contours import Drawn, drawn_contours, same_contours
+from contourdesk.app.dicom_identity import IDENTITY
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import flush_folder, write_atomically
+from contourdesk.app.profiles import Profile, profile
+from contourdesk.app.rt_findings import ContourSummary, RoiSummary, RtFinding, SetSummary, profile_findings
+from contourdesk.app.rtstruct_build import RtStructOptions, build, put_approval
 from contourdesk.app.rtstruct_read import read_rtstruct
 from contourdesk.app.structures import Structure, StructureSet
+
+__all__ = ["RtStructOptions", "check_export", "write_rtstruct"]
 
 log = logging.getLogger(__name__)
 
 MAX_ROI_NAME = 64  # LO
 MAX_LABEL = 16  # SH
-MAX_PERSON = 64  # PN, one component group
-STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but what RTSTRUCT readers expect
+_DEFAULT = RtStructOptions()
 
 
 def write_rtstruct(
@@ -39,11 +44,13 @@ def write_rtstruct(
     reviewer: str = "",
     label: str = "Contourdesk",
     approve: bool | None = None,
+    options: RtStructOptions = _DEFAULT,
 ) -> Path:
     """Write structures as a DICOM RT Structure Set that refers to the case's images.
 
-    Masks become contours on voxel edges. Imported contours that nobody edited are written point for point. The same
-    structures, names and decisions give the same UIDs again, anything else new ones.
+    Imported contours that still hold are written point for point; the rest is drawn from the masks as `options` say.
+    The file depends on its content alone, not on clock or machine: the same structures, names and decisions give the
+    same bytes and UIDs again, anything else new UIDs. Its dates are those of the review's last change.
 
     Parameters
     ----------
@@ -53,24 +60,28 @@ def write_rtstruct(
     reviewer : name for the approval; the person who decided last when empty.
     label : structure set label, 16 characters at most.
     approve : whether to mark the set APPROVED. None: when every structure is accepted.
+    options : how to draw, and for which planning system.
 
     Raises
     ------
-    UserError : the images can't be referred to, a name doesn't fit, the file can't be written, or what was read back
-        differs from what was to be written; then no file is left.
+    UserError : the images can't be referred to, a name doesn't fit, the planning system would refuse it, the file
+        can't be written, or what was read back differs from what was to be written; then no file is left.
     """
     _check_case(case, path)
     _check_texts(structures, label)
     approved = _approved(structures, approve)
-    dataset = _dataset(case, structures, label)
-    _put_approval(dataset, structures, approved, reviewer)
-    put_character_set(dataset, case)
+    system = profile(options.profile)
+    drawn = _draw(case, structures, options, system)
+    names = system.fitting_names([s.name for s in structures])
+    _refuse(profile_findings(_summary(names, drawn, label), system))
+    dataset = build(case, structures, names, drawn, label)
+    put_approval(dataset, case, structures, approved, reviewer)
     data = _serialise(dataset)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(beside, data)
-        _compare(beside, case, structures)
+        _compare(beside, case, structures, names, drawn)
         os.replace(beside, path)
         flush_folder(path.parent)
     except OSError as error:
@@ -84,7 +95,30 @@ def write_rtstruct(
     return path
 
 
-def _check_case(case: Case, path: Path) -> None:
+def check_export(
+    case: Case, structures: Sequence[Structure], *, label: str = "Contourdesk", options: RtStructOptions = _DEFAULT
+) -> list[RtFinding]:
+    """What the planning system of `options` would refuse or lose of an export, before it is made; errors first.
+
+    Names that would be written in another form are told as warnings. Parameters as of `write_rtstruct`.
+
+    Raises
+    ------
+    UserError : the images can't be referred to, or a name is none for DICOM.
+    """
+    _check_case(case, None)
+    _check_texts(structures, label)
+    system = profile(options.profile)
+    names = system.fitting_names([s.name for s in structures])
+    changed = [
+        RtFinding("warning", s.name, f'{system.title}: "{s.name.strip()}" will be called "{name}".')
+        for s, name in zip(structures, names, strict=True)
+        if s.name.strip() != name
+    ]
+    return [*profile_findings(_summary(names, _draw(case, structures, options, system), label), system), *changed]
+
+
+def _check_case(case: Case, path: Path | None) -> None:
     instead = "Export NIfTI masks or a training case instead."
     source = case.source
     if source.header is None or not source.image_uids:
@@ -93,7 +127,7 @@ def _check_case(case: Case, path: Path) -> None:
         raise UserError("The images have no UIDs, so an RTSTRUCT can't refer to them.", instead)
     if not case.volume.grid.frame_of_reference_uid:
         raise UserError("The images name no frame of reference, so an RTSTRUCT can't refer to it.", instead)
-    if path.exists() and path.parent.resolve() == source.path.resolve():
+    if path is not None and path.exists() and path.parent.resolve() == source.path.resolve():
         raise UserError(f"{path.name} lies among the patient's images and is never written over.", "Choose a new name.")
 
 
@@ -123,111 +157,34 @@ def _approved(structures: Sequence[Structure], approve: bool | None) -> bool:
     return not open_ones if approve is None else approve
 
 
-def _dataset(case: Case, structures: Sequence[Structure], label: str) -> Dataset:
-    """The whole structure set except UIDs of its own, approval and character set."""
-    ds = Dataset()
-    ds.SOPClassUID = RTStructureSetStorage
-    copy_identity(ds, case)
-    date, time = _latest([t for s in structures for t in (s.decision.time, s.provenance.time)])
-    ds.Modality, ds.SeriesNumber, ds.InstanceNumber, ds.OperatorsName = "RTSTRUCT", 1, 1, ""
-    ds.SeriesDescription = f"{label} structures"
-    ds.SeriesDate = ds.InstanceCreationDate = ds.StructureSetDate = date
-    ds.SeriesTime = ds.InstanceCreationTime = ds.StructureSetTime = time
-    ds.Manufacturer, ds.ManufacturerModelName, ds.SoftwareVersions = "Contourdesk", "Contourdesk", __version__
-    ds.FrameOfReferenceUID = case.volume.grid.frame_of_reference_uid
-    ds.PositionReferenceIndicator = ""
-    ds.StructureSetLabel, ds.StructureSetName = label, label
-    ds.ReferencedFrameOfReferenceSequence = [_references(case)]
-    ds.StructureSetROISequence = [_roi(s, i, case) for i, s in enumerate(structures, 1)]
-    ds.ROIContourSequence = [_outline(s, i, case) for i, s in enumerate(structures, 1)]
-    ds.RTROIObservationsSequence = [_observation(s, i) for i, s in enumerate(structures, 1)]
-    return ds
+def _draw(case: Case, structures: Sequence[Structure], options: RtStructOptions, system: Profile) -> list[list[Drawn]]:
+    style = options.style(system)
+    return [drawn_contours(s, case, style) for s in structures]
 
 
-def _references(case: Case) -> Dataset:
-    """Frame of reference, study, series and every image."""
-    frame, study, series = Dataset(), Dataset(), Dataset()
-    series.SeriesInstanceUID = case.source.series_uid
-    series.ContourImageSequence = []
-    for uid, kind in zip(case.source.image_uids, case.source.image_class_uids, strict=True):
-        image = Dataset()
-        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = kind, uid
-        series.ContourImageSequence.append(image)
-    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = STUDY_CLASS, case.source.study_uid
-    study.RTReferencedSeriesSequence = [series]
-    frame.FrameOfReferenceUID = case.volume.grid.frame_of_reference_uid
-    frame.RTReferencedStudySequence = [study]
-    return frame
+def _summary(names: Sequence[str], drawn: Sequence[Sequence[Drawn]], label: str) -> SetSummary:
+    """What would be written. Bytes of contours are taken at their most, eight characters a number."""
+    rois = [
+        RoiSummary(
+            name,
+            [
+                ContourSummary(d.contour.kind, n := len(d.contour.points_lps), 27 * n, d.image is not None)
+                for d in contours
+            ],
+        )
+        for name, contours in zip(names, drawn, strict=True)
+    ]
+    return SetSummary(label, rois, lists_images=True)
 
 
-def _roi(structure: Structure, number: int, case: Case) -> Dataset:
-    item = Dataset()
-    item.ROINumber = number
-    item.ReferencedFrameOfReferenceUID = case.volume.grid.frame_of_reference_uid
-    item.ROIName = structure.name.strip()
-    item.ROIGenerationAlgorithm = _algorithm(structure)
-    made = structure.provenance
-    if made.model:
-        item.ROIGenerationDescription = f"{made.model[:40].replace(chr(92), '/')} weights {made.weights_sha256[:12]}"
-    return item
-
-
-def _algorithm(structure: Structure) -> str:
-    """DICOM's word for who drew it; empty (allowed) for imported contours, which don't tell us."""
-    made = structure.provenance
-    if made.source == "imported" and not structure.edited:
-        return ""
-    if made.source == "model" or made.model:
-        return "SEMIAUTOMATIC" if structure.edited else "AUTOMATIC"
-    return "MANUAL"
-
-
-def _outline(structure: Structure, number: int, case: Case) -> Dataset:
-    item = Dataset()
-    item.ROIDisplayColor = [int(v) for v in structure.colour]
-    contours = contour_items(structure, case)
-    if contours:  # a ROI without contours is valid only without the sequence
-        item.ContourSequence = contours
-    item.ReferencedROINumber = number
-    return item
-
-
-def _observation(structure: Structure, number: int) -> Dataset:
-    item = Dataset()
-    item.ObservationNumber = item.ReferencedROINumber = number
-    item.RTROIInterpretedType, item.ROIInterpreter = structure.interpreted_type, ""
-    return item
-
-
-def _put_approval(ds: Dataset, structures: Sequence[Structure], approved: bool, reviewer: str) -> None:
-    if not approved:
-        ds.ApprovalStatus = "UNAPPROVED"
-        return
-    last = max((s.decision for s in structures), key=lambda d: d.time)
-    ds.ApprovalStatus = "APPROVED"
-    ds.ReviewDate, ds.ReviewTime = _latest([last.time])
-    ds.ReviewerName = _person(reviewer.strip() or last.person)
-
-
-def _person(name: str) -> str:
-    """A name as typed, as DICOM's family^given: "Eva Müller" and "Müller, Eva" alike."""
-    clean = "".join(c for c in name if c.isprintable() and c not in "\\=").strip()
-    if "^" not in clean:
-        family, comma, given = (part.strip() for part in clean.partition(","))
-        if not comma:
-            given, _, family = (part.strip() for part in clean.rpartition(" "))
-        clean = f"{family}^{given}" if given else family
-    return clean[:MAX_PERSON]
-
-
-def _latest(times: Sequence[str]) -> tuple[str, str]:
-    """The latest of ISO times as DICOM date and time, in the zone it was noted in; now when there is none."""
-    valid = []
-    for text in times:
-        with contextlib.suppress(ValueError):
-            valid.append(datetime.fromisoformat(text))
-    latest = max(valid, key=lambda t: t.timestamp(), default=datetime.now().astimezone())
-    return latest.strftime("%Y%m%d"), latest.strftime("%H%M%S")
+def _refuse(findings: Sequence[RtFinding]) -> None:
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        more = f" There {'is 1 more remark' if len(errors) == 2 else f'are {len(errors) - 1} more'}."
+        raise UserError(
+            f"The structure set would be refused. {errors[0].text}{more if len(errors) > 1 else ''}",
+            "Change the structure, or choose another planning system.",
+        )
 
 
 def _serialise(ds: Dataset) -> bytes:
@@ -237,9 +194,8 @@ def _serialise(ds: Dataset) -> bytes:
     """
     body = BytesIO()
     dcmwrite(body, ds, implicit_vr=True, little_endian=True)
-    digest = hashlib.sha256(body.getvalue()).hexdigest()
-    ds.SOPInstanceUID = generate_uid(entropy_srcs=[digest, "instance"])
-    ds.SeriesInstanceUID = generate_uid(entropy_srcs=[digest, "series"])
+    digest = hashlib.sha256(body.getbuffer()).digest()
+    ds.SOPInstanceUID, ds.SeriesInstanceUID = _uid(digest + b"instance"), _uid(digest + b"series")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     meta.TransferSyntaxUID = ImplicitVRLittleEndian
@@ -250,17 +206,29 @@ def _serialise(ds: Dataset) -> bytes:
     return out.getvalue()
 
 
-def _compare(path: Path, case: Case, structures: Sequence[Structure]) -> None:
+def _uid(content: bytes) -> str:
+    """A UID made from content: a UUID of the kind that comes from a hash, as PS3.5 B.2 writes it."""
+    return f"2.25.{uuid.UUID(bytes=hashlib.sha256(content).digest()[:16], version=5).int}"
+
+
+def _compare(
+    path: Path,
+    case: Case,
+    structures: Sequence[Structure],
+    names: Sequence[str],
+    drawn: Sequence[Sequence[Drawn]],
+) -> None:
     """Raise UserError unless the file holds what was to be written, as our own reader sees it."""
-    blank = Case(case.patient, case.volume, case.source, StructureSet(case.volume.grid))
-    found = read_rtstruct(path, blank)
+    found = read_rtstruct(path, replace(case, structures=StructureSet(case.volume.grid)))
     problem = "" if len(found) == len(structures) else f"{len(found)} structures instead of {len(structures)}"
-    for want, got in zip(structures, found, strict=False):
-        if got.name != want.name.strip():
+    # On the grid of resampled images a mask can't come back from the original slices bit by bit, its contours can.
+    same_grid = case.source.resampled is None
+    for want, name, contours, got in zip(structures, names, drawn, found, strict=False):
+        if got.name != name:
             problem = problem or f'the name of "{want.name}"'
         elif got.colour != tuple(want.colour):
             problem = problem or f'the colour of "{want.name}"'
-        elif not got.mask.equals(want.mask) or not same_contours(want.contours, got.contours):
+        elif (same_grid and not got.mask.equals(want.mask)) or not same_contours(contours, got.contours or ()):
             problem = problem or f'the shape of "{want.name}"'
     header, head = case.source.header, dcmread(path, specific_tags=[*IDENTITY, "SpecificCharacterSet"])
     if header is not None:

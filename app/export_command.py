@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contourdesk.app.case import Case
 from contourdesk.app.console import GOOD, note, run_job, say
@@ -14,28 +15,61 @@ from contourdesk.app.project import SavedReview, load, needs_recovery, resume
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
 
+if TYPE_CHECKING:
+    from contourdesk.app.dicom_write import RtStructOptions
+
 RTSTRUCT_NAME = "rtstruct.dcm"
 MASKS_FOLDER = "masks"
 DATASET_NAME = "Dataset501_Contourdesk"
 
 
-def export_review(folder: Path, out: Path, formats: Sequence[str], everything: bool = False) -> int:
+def export_review(
+    folder: Path,
+    out: Path,
+    formats: Sequence[str],
+    everything: bool = False,
+    options: RtStructOptions | None = None,
+) -> int:
     """Write the accepted structures of a review, or `everything` but rejected ones, and return the exit code.
 
     Parameters
     ----------
     folder : review folder; it is read, with what only its journal has, and never written to.
     out : gets rtstruct.dcm, masks/ and Dataset501_Contourdesk/, as `formats` ask ("rtstruct", "nifti", "nnunet").
+    options : how the RTSTRUCT is drawn, and for which planning system; what that may refuse is told as notes.
 
     Raises
     ------
     UserError : no review there, its images have gone or changed, nothing is accepted, or a file can't be written.
     """
+    case, session = open_review(folder)
+    chosen = chosen_structures(session, everything)
+    if "rtstruct" in formats and case.source.header is None:
+        note("an RTSTRUCT needs DICOM images to refer to; it is left out.")
+        formats = [f for f in formats if f != "rtstruct"]
+    out.mkdir(parents=True, exist_ok=True)
+    for name in formats:
+        written = _rtstruct(case, chosen, out, session, options) if name == "rtstruct" else None
+        say(f"{written or _write(name, case, chosen, out)}: {len(chosen)} structures")
+    return GOOD
+
+
+def open_review(folder: Path) -> tuple[Case, ReviewSession]:
+    """The images of a review and its state, with what only its journal has; the folder is not written to.
+
+    Raises
+    ------
+    UserError : no review there, or its images have gone or changed.
+    """
     saved = run_job(load(folder, recover=needs_recovery(folder)), "Reading the review")
     for text in saved.notes:
         note(text)
     case = _image_of(saved)
-    session = resume(case, saved)
+    return case, resume(case, saved)
+
+
+def chosen_structures(session: ReviewSession, everything: bool = False) -> list[Structure]:
+    """The accepted structures of a review, or `everything` but rejected ones. Raises UserError for none."""
     states = ("accepted", "unreviewed") if everything else ("accepted",)
     chosen = [s for s in session.structures if s.decision.state in states]
     if not chosen:
@@ -43,13 +77,7 @@ def export_review(folder: Path, out: Path, formats: Sequence[str], everything: b
             "No structure of this review is accepted." if len(session.structures) else "This review has no structures.",
             "Accept structures in the window, or export all with --all.",
         )
-    if "rtstruct" in formats and case.source.header is None:
-        note("an RTSTRUCT needs DICOM images to refer to; it is left out.")
-        formats = [f for f in formats if f != "rtstruct"]
-    out.mkdir(parents=True, exist_ok=True)
-    for name in formats:
-        say(f"{_write(name, case, chosen, out, session)}: {len(chosen)} structures")
-    return GOOD
+    return chosen
 
 
 def _image_of(saved: SavedReview) -> Case:
@@ -68,11 +96,19 @@ def _image_of(saved: SavedReview) -> Case:
     raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
 
 
-def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession) -> Path:
-    if kind == "rtstruct":
-        from contourdesk.app.dicom_write import write_rtstruct
+def _rtstruct(
+    case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession, options: RtStructOptions | None
+) -> Path:
+    from contourdesk.app.dicom_write import RtStructOptions, check_export, write_rtstruct
 
-        return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=session.reviewer)
+    options = options or RtStructOptions()
+    for finding in check_export(case, structures, options=options):
+        if finding.severity != "error":  # errors end the writing, with their reason
+            note(finding.text)
+    return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=session.reviewer, options=options)
+
+
+def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path) -> Path:
     if kind == "nifti":
         from contourdesk.app.nifti_write import write_masks
 

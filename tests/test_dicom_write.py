@@ -14,12 +14,12 @@ from phantoms import ORIENTATIONS, CtPhantom, Roi
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from contourdesk.app import dicom_write
+from contourdesk.app import rtstruct_build
 from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours import contours_to_mask
-from contourdesk.app.dicom_contours import exact_decimal, short_decimal
 from contourdesk.app.dicom_read import read_series, scan
+from contourdesk.app.dicom_text import exact_decimal, short_decimal
 from contourdesk.app.dicom_write import write_rtstruct
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
@@ -237,8 +237,8 @@ def test_a_difference_is_an_error_and_the_old_file_stays(
     organ = structure("A", tricky(case.volume.grid.shape)["Ring"])
     path = write_rtstruct(case, [organ], tmp_path / "rt.dcm")
     before = path.read_bytes()
-    real = dicom_write.contour_items
-    monkeypatch.setattr(dicom_write, "contour_items", lambda s, c: real(s, c)[:-1])  # a writer that loses one
+    real = rtstruct_build.contour_sequence
+    monkeypatch.setattr(rtstruct_build, "contour_sequence", lambda d, c: real(d[:-1], c))  # a writer that loses one
     with pytest.raises(UserError, match="came out different"):
         write_rtstruct(case, [organ], path)
     assert path.read_bytes() == before
