@@ -227,3 +227,13 @@ def test_closing_lets_go_of_the_session(qtbot):
     kept = show_and_close()
     gc.collect()
     assert kept() is None
+
+
+def test_a_place_outside_the_zoomed_picture_is_brought_into_it(open_view):
+    session = make_session("axial")
+    view = open_view(session)
+    for pane in view.planes.values():
+        pane.canvas.zoom_about(pane.native.rect().topLeft().toPointF(), 6.0)
+    view.go_to(CENTRE_LPS)
+    for pane in view.planes.values():
+        assert pane.native.rect().contains(pane.position_of(view.cross_index).toPoint())

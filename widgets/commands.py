@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from contourdesk.app.operations import OPERATIONS
 from contourdesk.widgets.actions import Action
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ MOUSE = (
 
 def commands(window: MainWindow) -> list[Action]:
     """All commands; the part of an id before "_" makes the groups of a menu."""
-    return [*_file(window), *_edit(window), *_view(window), *_review(window), *_help(window)]
+    return [*_file(window), *_edit(window), *_structure(window), *_view(window), *_review(window), *_help(window)]
 
 
 def _has_case(window: MainWindow) -> Callable[[], bool]:
@@ -81,6 +82,14 @@ def _edit(w: MainWindow) -> list[Action]:
         Action("brush_larger", "Edit", "Larger brush", ("]",), lambda: w.view.step_brush(1), case),
         Action("brush_3d", "Edit", "Brush in 2D or 3D", ("D",), lambda: w.view.set_brush_3d(not w.view.brush_3d), case),
     ]  # fmt: skip
+
+
+def _structure(w: MainWindow) -> list[Action]:
+    active = _has_active(w)
+    return [
+        Action(f"operation_{o.id}", "Structure", f"{o.text}…", (), lambda o=o: w.desk.operations.start(o.id), active)
+        for o in OPERATIONS
+    ]
 
 
 def _view(w: MainWindow) -> list[Action]:

@@ -13,6 +13,7 @@ from contourdesk.app.settings import Settings
 from contourdesk.widgets.display_bar import DisplayBar
 from contourdesk.widgets.edit_tools import EditTools
 from contourdesk.widgets.findings import Findings
+from contourdesk.widgets.operations_panel import OperationsPanel
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.predict_panel import PredictPanel, find_models
 from contourdesk.widgets.review_panel import ReviewPanel
@@ -39,6 +40,12 @@ class Desk(QObject):
         self.session: ReviewSession | None = None
         self.view = OrthoView()
         self.tools = EditTools(self.view)
+        self.operations = OperationsPanel(self.view)
+        self.edit = QWidget()
+        edit = QVBoxLayout(self.edit)
+        edit.addWidget(self.tools)
+        edit.addWidget(self.operations)
+        edit.addStretch(1)
         self.table = StructureTable()
         self.predict = PredictPanel(find_models(RESOURCES / "models"), settings.device)
         if settings.default_model:
@@ -71,6 +78,9 @@ class Desk(QObject):
         display.opacity_chosen.connect(view.set_opacity)
         self.predict.finished.connect(self.said)
         self.predict.failed.connect(self.failed)
+        self.operations.busy.connect(self.tools.hint.setHidden)  # small screens have no room for both
+        self.operations.failed.connect(self.failed)
+        self.operations.said.connect(self.said)
         self.findings.found.connect(self.review.set_findings)
         self.review.finding_chosen.connect(self._on_finding)
 
@@ -83,6 +93,7 @@ class Desk(QObject):
         self.table.set_session(session)
         self.predict.set_session(session)
         self.review.set_session(session)
+        self.operations.set_session(session)
         self.findings.set_session(session)
         self._on_active(self.table.active)
         self.banner.clear()
@@ -92,9 +103,10 @@ class Desk(QObject):
 
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
-        for runner in (self.predict.runner, self.findings.runner):
+        runners = (self.predict.runner, self.findings.runner, self.operations.runner)
+        for runner in runners:
             runner.cancel()
-        for runner in (self.predict.runner, self.findings.runner):
+        for runner in runners:
             runner.wait(timeout_s)
 
     def next_open(self) -> None:
@@ -129,6 +141,7 @@ class Desk(QObject):
     def _on_active(self, structure_id: str | None) -> None:
         self.view.set_active(structure_id)
         self.review.set_active(structure_id)
+        self.operations.set_active(structure_id)
         self.active_changed.emit()
 
     def _on_view_active(self, structure_id: str | None) -> None:

@@ -59,17 +59,18 @@ class EditTools(QWidget):
         self.setObjectName("edit_tools")
         self._view = view
         self._buttons: dict[str, QToolButton] = {}
-        self._hint = QLabel()
-        named(self._hint, "tool_hint")
-        set_role(self._hint, "muted")
-        self._hint.setWordWrap(True)
-        self._hint.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self._hint.setMinimumHeight(em(self, 3.2))  # three lines, so that nothing jumps
+        self.hint = QLabel()
+        named(self.hint, "tool_hint")
+        set_role(self.hint, "muted")
+        self.hint.setWordWrap(True)
+        self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.hint.setMinimumHeight(em(self, 3.2))  # three lines, so that nothing jumps
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(em(self, 0.4))
         layout.addLayout(self._tool_row())
         layout.addLayout(self._brush_grid())
-        layout.addWidget(self._hint)
+        layout.addWidget(self.hint)
         view.tool_changed.connect(self._show_tool)
         view.brush_changed.connect(self._show_size)
         view.brush_3d_changed.connect(self._show_shape)
@@ -140,7 +141,7 @@ class EditTools(QWidget):
 
     def _show_tool(self, name: str) -> None:
         self._buttons[name].setChecked(True)
-        self._hint.setText(next(tool.hint for tool in TOOLS if tool.id == name))
+        self.hint.setText(next(tool.hint for tool in TOOLS if tool.id == name))
 
     def _show_size(self, mm: float) -> None:
         with QSignalBlocker(self._slider), QSignalBlocker(self._spin):

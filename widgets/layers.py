@@ -18,6 +18,7 @@ from contourdesk.app.geometry import Box, Grid, ViewPlane
 from contourdesk.app.volume import Volume
 
 _MARGIN = 0.92  # of the canvas is filled by the patient when it is fitted
+_BORDER = 0.15  # of the canvas: nearer to its edge a place that was looked for is not left
 _ZOOM_RANGE = (0.1, 60.0)  # screen pixels per mm
 
 
@@ -104,6 +105,14 @@ class ImageCanvas(QWidget):
         """After a change of size: fit again, unless the user zoomed or panned."""
         if self._fitted:
             self.fit()
+
+    def reveal(self, at: QPointF) -> None:
+        """Pan, as little as is needed, until a screen position lies well inside the canvas."""
+        x_room, y_room = self.native.width() * _BORDER, self.native.height() * _BORDER
+        dx = max(0.0, x_room - at.x()) + min(0.0, self.native.width() - x_room - at.x())
+        dy = max(0.0, y_room - at.y()) + min(0.0, self.native.height() - y_room - at.y())
+        if (dx or dy) and not self.native.rect().contains(at.toPoint()):
+            self.pan(dx, dy)
 
     def pan(self, dx: float, dy: float) -> None:
         """Move the image by screen pixels."""

@@ -81,7 +81,7 @@ class MainWindow(QMainWindow):
         self.docks = [
             add_dock(self, "Structures", "dock_structures", self.table, _Left),
             add_dock(self, "Segment", "dock_segment", self.predict, _Left),
-            add_dock(self, "Edit", "dock_edit", self.tools, _Right),
+            add_dock(self, "Edit", "dock_edit", self.desk.edit, _Right),
             add_dock(self, "Review", "dock_review", self.review, _Right),
         ]
         self._docks_sized = False

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QSplitter, QWidget
 
 from contourdesk.app.geometry import Grid
 from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.structures import Mask
 from contourdesk.widgets.plane_view import PlaneView
 from contourdesk.widgets.view_editing import Editor
 from contourdesk.widgets.view_overlay import axis_text
@@ -41,6 +42,7 @@ class OrthoView(QWidget):
     brush_3d_changed = Signal(bool)
     window_changed = Signal(float, float)  # centre, width
     active_changed = Signal(object)  # structure id or None
+    place_changed = Signal()  # the crosshair moved, or the mouse went into another plane
     error = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -197,6 +199,11 @@ class OrthoView(QWidget):
     def _on_window_dragged(self, centre: float, width: float) -> None:
         self.set_window(self.window[0] + centre, self.window[1] + width)
 
+    def set_proposal(self, mask: Mask | None) -> None:
+        """Show a mask dashed over all structures: what an operation would make of the active one. None: none."""
+        self._state.proposal = mask
+        self._redraw()
+
     # -- place ---------------------------------------------------------------------------------------------------
 
     @property
@@ -242,9 +249,12 @@ class OrthoView(QWidget):
             return
         shape = self.session.structures.grid.shape
         z, y, x = (min(max(round(i), 0), n - 1) for i, n in zip(index_zyx, shape, strict=True))
-        if (z, y, x) != self._state.cross:
-            self._state.cross = (z, y, x)
-            self._redraw()
+        moved, self._state.cross = (z, y, x) != self._state.cross, (z, y, x)
+        for view in self.planes.values():
+            view.canvas.reveal(view.position_of(self._state.cross))
+        if moved:
+            self.place_changed.emit()
+        self._redraw()
 
     def toggle_maximised(self, name: str | None = None) -> None:
         """Show one plane alone (the current one when no name is given), or all three again."""
@@ -360,7 +370,9 @@ class OrthoView(QWidget):
         if index is None or self.session is None:
             self.cursor_moved.emit("")
             return
-        self._current = name
+        if name != self._current:
+            self._current = name
+            self.place_changed.emit()
         volume = self.session.case.volume
         z, y, x = (round(i) for i in index)
         value = volume.value_at((z, y, x))

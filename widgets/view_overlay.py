@@ -17,6 +17,7 @@ _TEXT = QColor(214, 220, 228)
 _LETTER = QColor(255, 206, 110)
 _SHADOW = QColor(0, 0, 0, 200)
 _ERASE = QColor(255, 120, 110)
+_PROPOSAL = QColor(255, 255, 255)
 _GAP_PX = 14  # the crosshair leaves the voxel in question free
 _EDGE_PX = 8
 
@@ -54,6 +55,7 @@ class Overlay(QWidget):
             path = self._cache.get(structure.id, mask, plane, index)
             if not path.isEmpty():
                 self._draw_structure(painter, structure, path)
+        self._draw_proposal(painter, plane, index)
         self._draw_crosshair(painter, plane)
         self._draw_polygon(painter, plane, index)
         self._draw_ring(painter, grid)
@@ -78,6 +80,13 @@ class Overlay(QWidget):
             halo.setAlphaF(min(0.45, state.opacity))
         painter.strokePath(on_screen, QPen(halo, width + 1.6))  # tells bright lines from bright bone
         painter.strokePath(on_screen, QPen(line, width))
+
+    def _draw_proposal(self, painter: QPainter, plane: ViewPlane, index: int) -> None:
+        if self._state.proposal is None:
+            return
+        path = self._canvas.to_screen().map(self._cache.get("proposal", self._state.proposal, plane, index))
+        painter.strokePath(path, QPen(_SHADOW, 3.2))
+        painter.strokePath(path, QPen(_PROPOSAL, 1.6, Qt.PenStyle.DashLine))
 
     def _draw_crosshair(self, painter: QPainter, plane: ViewPlane) -> None:
         cross = self._state.cross

@@ -27,7 +27,8 @@ class ViewState:
     """Shared state of the views.
 
     `cross` is the voxel index (z, y, x) where the three planes meet; `brush_mm` is the brush's diameter; `preview`
-    is a mask shown in place of a structure's own while a stroke is being drawn.
+    is a mask shown in place of a structure's own while a stroke is being drawn, `proposal` one shown dashed over all:
+    what an operation would make.
     """
 
     session: ReviewSession | None = None
@@ -41,6 +42,7 @@ class ViewState:
     brush_3d: bool = False
     window: tuple[float, float] = (40.0, 400.0)
     preview: tuple[str, Mask] | None = None
+    proposal: Mask | None = None
     polygon: Polygon | None = None
 
     def structure(self, structure_id: str | None) -> Structure | None:
