@@ -117,7 +117,7 @@ class Resample:
         out = [
             f"An even grid of {slices} slices of {columns} x {rows} pixels, {column_mm:.3g} x {row_mm:.3g} x "
             f"{self.grid.spacing_mm[0]:.3g} mm, in the planes of the {len(self.planes)} original slices, "
-            f"{self.kept} of which lie on it.",
+            f"{'all' if self.kept == len(self.planes) else self.kept} of which lie on it.",
             f"Values are interpolated linearly between neighbouring slices (widest gap {self.largest_gap_mm:.3g} mm).",
         ]
         if self.tilt_degrees:
@@ -146,12 +146,17 @@ class Resample:
         return " ".join(part for part in parts if part)
 
     @property
-    def short(self) -> str:
-        """The same within 64 characters of ASCII, for DICOM."""
+    def reason(self) -> str:
+        """Why it is needed, in a few words of ASCII."""
         parts = [f"tilt {self.tilt_degrees:.1f} deg"] if self.tilt_degrees else []
         parts += [f"{self.missing} missing"] if self.missing else []
-        parts.append(f"gaps to {self.largest_gap_mm:.3g} mm")
-        return f"Reviewed on resampled images: {', '.join(parts)}"[:64]
+        parts += [f"gaps to {self.largest_gap_mm:.3g} mm"] if self.places or not parts else []
+        return ", ".join(parts)
+
+    @property
+    def short(self) -> str:
+        """What was done within 64 characters of ASCII, for DICOM."""
+        return f"Reviewed on resampled images: {self.reason}"[:64]
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON, all but the grid, which a review keeps in any case."""

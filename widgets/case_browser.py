@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -43,7 +44,6 @@ class ResampleOffer(QFrame):
         named(self.what, "resample_text", "What resampling would do")
         self.places = QListWidget()
         named(self.places, "resample_places", "Where, along the slices")
-        self.places.setMaximumHeight(em(self, 7))
         self.places.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.choice = QCheckBox("Resample to an even grid")
         named(self.choice, "resample_choice", "Resample to an even grid")
@@ -51,8 +51,9 @@ class ResampleOffer(QFrame):
         for label in (self.problems, self.what):
             label.setWordWrap(True)
             label.setTextFormat(Qt.TextFormat.PlainText)
-        for widget in (self.problems, self.places, self.what, self.choice):
+        for widget in (self.problems, self.places, self.what):
             layout.addWidget(widget)
+        layout.addWidget(self.choice, 0, Qt.AlignmentFlag.AlignLeft)
 
     def show_offer(self, info: SeriesInfo, how: Resample) -> None:
         """Show what is wrong with `info` and what `how` would do."""
@@ -61,6 +62,8 @@ class ResampleOffer(QFrame):
         self.places.clear()
         self.places.addItems([f"missing at {place}" if how.missing else place for place in how.places])
         self.places.setVisible(bool(how.places))
+        rows = min(len(how.places), 5)
+        self.places.setFixedHeight(rows * self.places.sizeHintForRow(0) + 2 * self.places.frameWidth() + 2)
 
 
 class SeriesDialog(QDialog):
@@ -93,7 +96,8 @@ class SeriesDialog(QDialog):
         layout.addWidget(self.table, 1)
         layout.addWidget(self.offer)
         layout.addWidget(self.buttons)
-        self.resize(em(self, 66), em(self, 24))
+        self.table.setMinimumHeight(em(self, 9))
+        self.resize(em(self, 72), em(self, 32 if any(s.resample for s in series) else 24))
         if self._series and _possible(self._series[0]):
             self.table.selectRow(0)
         self._on_selection()
@@ -118,7 +122,8 @@ class SeriesDialog(QDialog):
         table.setWordWrap(True)
         table.verticalHeader().hide()
         for row, info in enumerate(self._series):
-            remarks = " ".join(info.problems) + (" It can be resampled." if info.resample is not None else "")
+            how = info.resample
+            remarks = " ".join(info.problems) if how is None else f"Needs resampling: {how.reason}"
             structures = str(len(info.rtstructs)) if info.rtstructs else ""
             values = (
                 info.patient_name, info.date, info.description, info.modality, str(info.slices),
@@ -133,7 +138,11 @@ class SeriesDialog(QDialog):
         header = table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(len(HEADERS) - 1, QHeaderView.ResizeMode.Stretch)
-        table.resizeRowsToContents()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the rows the heights that they need now that the columns have their widths."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self, self.table.resizeRowsToContents)
 
     def _current(self) -> SeriesInfo | None:
         rows = self.table.selectionModel().selectedRows()
@@ -163,5 +172,6 @@ def _summary(series: Sequence[SeriesInfo]) -> str:
     usable, more = sum(s.usable for s in series), sum(s.resample is not None for s in series)
     if not usable and not more:
         return "None of the series in this folder can be reviewed. The last column says why."
-    after = f", {more} more after resampling" if more else ""
-    return f"The folder holds {len(series)} series, {usable} of them can be reviewed as they are{after}."
+    as_they_are = f"{usable} can be reviewed as {'it is' if usable == 1 else 'they are'}" if usable else ""
+    after = f"{more} after resampling, if you choose so" if more else ""
+    return f"The folder holds {len(series)} series: {', '.join(part for part in (as_they_are, after) if part)}."
