@@ -44,7 +44,9 @@ class Mask:
     @classmethod
     def from_dense(cls, array: NDArray[np.generic], offset: tuple[int, int, int] = (0, 0, 0)) -> Mask:
         """Tight mask of the non-zero voxels of `array`, whose first voxel lies at `offset`. Copies."""
-        bits = np.asarray(array) != 0
+        bits = np.asarray(array)
+        if bits.dtype != bool:
+            bits = bits != 0
         box = tight_box(bits)
         if box is None:
             return cls()
@@ -106,14 +108,15 @@ def tight_box(bits: Bits) -> Box | None:
     """Smallest box round the True voxels, or None."""
     if bits.size == 0:
         return None
-    plane: Bits = np.any(bits, axis=0)  # two passes over the voxels, not three
-    out = []
-    for hit in (np.any(bits, axis=(1, 2)), np.any(plane, axis=1), np.any(plane, axis=0)):
-        where = np.flatnonzero(hit)
-        if where.size == 0:
-            return None
-        out.append(slice(int(where[0]), int(where[-1]) + 1))
-    return out[0], out[1], out[2]
+    slices = np.flatnonzero(np.any(bits, axis=(1, 2)))
+    if slices.size == 0:
+        return None
+    plane: Bits = np.any(bits[slices[0] : slices[-1] + 1], axis=0)  # fewer passes over the voxels than one an axis
+    z, y, x = (
+        slice(int(where[0]), int(where[-1]) + 1)
+        for where in (slices, np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0)))
+    )
+    return z, y, x
 
 
 def _overlap(a: Box, b: Box) -> tuple[Box | None, Box | None]:
