@@ -10,7 +10,7 @@ from contourdesk.app.structures import Mask
 from contourdesk.app.surfels import cell_areas, cell_steps, nearest_mm, surface_cells
 
 SPACINGS = [(1.0, 1.0, 1.0), (3.0, 1.2, 0.9), (0.7, 2.0, 5.0)]
-EMPTY = np.zeros((0, 3), np.int64)
+EMPTY = np.zeros((3, 0), np.int64)
 
 
 def sheared() -> Grid:
@@ -56,7 +56,7 @@ def test_a_shear_by_whole_steps_leaves_the_area_of_a_cut_through_the_slices() ->
 
 def test_cells_by_hand() -> None:
     index, codes = surface_cells(Mask((5, 6, 7), np.ones((1, 1, 1), bool)))
-    assert index.tolist() == [[z, y, x] for z in (5, 6) for y in (6, 7) for x in (7, 8)]
+    assert index.T.tolist() == [[z, y, x] for z in (5, 6) for y in (6, 7) for x in (7, 8)]
     assert codes.tolist() == [1, 2, 4, 8, 16, 32, 64, 128]
 
 
@@ -72,41 +72,56 @@ def test_cells_against_a_loop(block: int, monkeypatch: pytest.MonkeyPatch) -> No
         corners = padded[z : z + 2, y : y + 2, x : x + 2].ravel()
         if 0 < corners.sum() < 8:
             expected[z + 3, y, x + 2] = int("".join(str(int(c)) for c in corners), 2)
-    assert dict(zip(map(tuple, index.tolist()), codes.tolist(), strict=True)) == expected
-    assert index.tolist() == sorted(index.tolist())
+    assert dict(zip(map(tuple, index.T.tolist()), codes.tolist(), strict=True)) == expected
+    assert index.T.tolist() == sorted(index.T.tolist())
 
 
 def test_an_empty_mask_has_no_cells() -> None:
     for mask in (Mask(), Mask((1, 2, 3), np.zeros((4, 4, 4), bool))):
         index, codes = surface_cells(mask)
-        assert index.shape == (0, 3) and codes.shape == (0,)
+        assert index.shape == (3, 0) and codes.shape == (0,)
 
 
 @pytest.mark.parametrize("grid", [*(Grid.from_spacing((20, 20, 20), s) for s in SPACINGS), sheared()])
-@pytest.mark.parametrize("parallel", [1, 20_000])
-def test_nearest_against_every_pair(grid: Grid, parallel: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surfels, "_PARALLEL", parallel)
+@pytest.mark.parametrize("constant", [{}, {"_OFFSETS": 20}, {"_TREE": 0}, {"_TREE": 1e9}, {"_PARALLEL": 1}], ids=str)
+def test_nearest_against_every_pair(grid: Grid, constant: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However the work is shared between offsets and tree."""
+    for name, value in constant.items():
+        monkeypatch.setattr(surfels, name, value)
+    surfels._offsets.cache_clear()
     rng = np.random.default_rng(5)
-    cells, others = (np.argwhere(rng.random((20, 20, 20)) < share) for share in (0.03, 0.01))
-    others += [2, -1, 0]
-    expected = cdist(grid.to_world(cells), grid.to_world(others)).min(axis=1)
+    cells, others = (np.argwhere(rng.random((20, 20, 20)) < share).T for share in (0.03, 0.003))
+    others += np.array([[2], [-1], [0]])
+    cells = np.concatenate([cells, [[-40, 60], [3, 5], [90, 2]]], axis=1)
+    expected = cdist(grid.to_world(cells.T), grid.to_world(others.T)).min(axis=1)
     steps = cell_steps(grid)
+    exact = nearest_mm(cells, others, steps)
+    assert exact == pytest.approx(expected, abs=1e-9)
+    limited = nearest_mm(cells, others, steps, 3.5)
+    assert (limited == np.where(exact <= 3.5, exact, np.inf)).all()
+    assert 0 < np.isfinite(limited).sum() < limited.size
+    surfels._offsets.cache_clear()
+
+
+@pytest.mark.parametrize("spacing", [(30.0, 0.3, 0.3), (0.2, 9.0, 4.0)])
+def test_nearest_where_voxels_are_needles(spacing: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(6)
+    cells, others = (np.argwhere(rng.random((9, 30, 30)) < 0.01).T for _ in range(2))
+    steps = np.diag(spacing)
+    expected = cdist(cells.T * spacing, others.T * spacing).min(axis=1)
     assert nearest_mm(cells, others, steps) == pytest.approx(expected, abs=1e-9)
-    limited = nearest_mm(cells, others, steps, 2.5)
-    assert (limited == np.where(expected <= 2.5, nearest_mm(cells, others, steps), np.inf)).all()
-    assert 0 < np.isfinite(limited).sum() < len(cells)
 
 
 def test_nearest_is_exact_in_whole_steps() -> None:
     steps = np.diag((2.5, 0.9, 0.7))
-    cells, others = np.array([[1000, 7, 3]]), np.array([[1000, 4, 3]])
+    cells, others = np.array([[1000], [7], [3]]), np.array([[1000], [4], [3]])
     assert nearest_mm(cells, others, steps).tolist() == [3 * 0.9]
     assert nearest_mm(cells, others, steps, 3 * 0.9).tolist() == [3 * 0.9]
     assert nearest_mm(cells, cells, steps).tolist() == [0]
 
 
 def test_nearest_of_nothing() -> None:
-    some, steps = np.array([[1, 2, 3]]), np.eye(3)
+    some, steps = np.array([[1], [2], [3]]), np.eye(3)
     assert nearest_mm(some, EMPTY, steps).tolist() == [np.inf]
     assert nearest_mm(EMPTY, some, steps).shape == nearest_mm(EMPTY, EMPTY, steps).shape == (0,)
 
