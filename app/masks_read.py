@@ -95,7 +95,7 @@ def _file(path: Path, case: Case, any_reference: bool, tolerance_mm: float) -> F
     if modality == "RTSTRUCT":
         from contourdesk.app.rtstruct_read import read_rtstruct_with_notes
 
-        return read_rtstruct_with_notes(path, case)
+        return read_rtstruct_with_notes(path, case, any_reference=any_reference)
     raise UserError(f"{path.name} is a DICOM {modality or 'file'}, which holds no structures.", _ADVICE)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -81,6 +82,16 @@ def suggest(name: str) -> str | None:
 def label_key(name: str) -> tuple[str, str]:
     """What two names share when they mean one structure, whether the list has it or not."""
     return key(suggest(name) or name)
+
+
+def same_meaning(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two of the names that mean one structure, None when there are none: a training case can't hold both."""
+    seen: dict[tuple[str, str], str] = {}
+    for name in names:
+        first = seen.setdefault(label_key(name), name)
+        if first is not name:
+            return first, name
+    return None
 
 
 def colour_for(name: str) -> Colour:

@@ -252,6 +252,19 @@ class ReviewSession:
             self._do("model", "Add model results", steps)
         return ids
 
+    def add_imported(self, structures: Sequence[Structure], what: str) -> list[str]:
+        """Add structures from a file, under free names, as one undo step; returns ids. ValueError: off the grid."""
+        steps: list[Step] = []
+        items = self._structures
+        for new in structures:
+            self._inside(new.mask)
+            step = PresenceStep(replace(new, name=items.free_name(new.name)), len(items), added=True)
+            steps.append(step)
+            items = step.apply(items, forward=True)
+        if steps:
+            self._do("import", f"Import {what}", steps)
+        return [s.id for s in structures]
+
     def _replaceable(self, old: Structure, base_revision: int | None) -> bool:
         untouched = base_revision is None or self._touched.get(old.id, 0) <= base_revision
         undecided = old.decision.state == "unreviewed"

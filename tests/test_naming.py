@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from contourdesk.app.naming import colour_for, key, known_structures, label_key, side, suggest, type_for
+from contourdesk.app.naming import colour_for, key, known_structures, label_key, same_meaning, side, suggest, type_for
 
 SIDED = sorted({s.name[:-2] for s in known_structures() if s.name.endswith(("_L", "_R"))})
 SPELLINGS = ["{o}_{s}", "{o} {word}", "{word} {o}", "{s}_{o}", "{s} {o}", "{o}-{short}", "{short}_{o}", "{o}_{german}"]
@@ -89,3 +89,10 @@ def test_colours_and_types() -> None:
     assert type_for("body") == "EXTERNAL"
     assert type_for("anything") == "ORGAN"
     assert all(0 <= v <= 255 for s in known_structures() for v in s.colour)
+
+
+def test_two_names_for_one_structure_are_found() -> None:
+    names = ["Brainstem", "RightParotid", "Parotid_L", "parotid right"]
+    assert same_meaning(names) == ("RightParotid", "parotid right")
+    assert same_meaning(["Parotid_R", "Parotid_L", "Heart"]) is None
+    assert same_meaning([]) is None

@@ -189,7 +189,7 @@ def test_export_says_why_it_can_not(qtbot, session, tmp_path):
     assert "accepted" in dialog.warning.text()
     dialog.everything.setChecked(True)
     assert dialog.button.isEnabled()
-    assert "unreviewed" in dialog.warning.text()
+    assert "Not reviewed, but exported" in dialog.warning.text()
     for box in dialog.formats.values():
         box.setChecked(False)
     assert not dialog.button.isEnabled()
@@ -294,7 +294,7 @@ def test_every_icon_draws(qtbot):
 
 
 def test_file_stem_is_safe():
-    from contourdesk.widgets.export_dialog import file_stem
+    from contourdesk.app.export import file_stem
 
     case = make_session("axial").case
     odd = Case(Patient(id="../a b/ü"), case.volume, Source(Path("x.nii.gz"), "1"))

@@ -17,6 +17,7 @@ from contourdesk.widgets.operations_panel import OperationsPanel
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.predict_panel import PredictPanel, find_models
 from contourdesk.widgets.review_panel import ReviewPanel
+from contourdesk.widgets.structure_import import StructureImport
 from contourdesk.widgets.structure_table import StructureTable
 from contourdesk.widgets.theme import RESOURCES, em
 from contourdesk.widgets.window_parts import Banner
@@ -53,6 +54,7 @@ class Desk(QObject):
         self.review = ReviewPanel()
         self.display = DisplayBar(settings.display_mode, settings.opacity)
         self.findings = Findings(self)
+        self.importing = StructureImport(self)
         self.banner = Banner()
         self.page = QWidget()
         self.page.setObjectName("review_page")
@@ -81,6 +83,9 @@ class Desk(QObject):
         self.operations.busy.connect(self.tools.hint.setHidden)  # small screens have no room for both
         self.operations.failed.connect(self.failed)
         self.operations.said.connect(self.said)
+        self.importing.said.connect(self.said)
+        self.importing.failed.connect(self.failed)
+        self.importing.imported.connect(self._on_imported)
         self.findings.found.connect(self.review.set_findings)
         self.review.finding_chosen.connect(self._on_finding)
 
@@ -94,6 +99,7 @@ class Desk(QObject):
         self.predict.set_session(session)
         self.review.set_session(session)
         self.operations.set_session(session)
+        self.importing.set_session(session)
         self.findings.set_session(session)
         self._on_active(self.table.active)
         self.banner.clear()
@@ -103,7 +109,8 @@ class Desk(QObject):
 
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
-        runners = (self.predict.runner, self.findings.runner, self.operations.runner)
+        panels = (self.predict, self.findings, self.operations, self.importing)
+        runners = [panel.runner for panel in panels]
         for runner in runners:
             runner.cancel()
         for runner in runners:
@@ -147,6 +154,12 @@ class Desk(QObject):
     def _on_view_active(self, structure_id: str | None) -> None:
         if structure_id is not None and structure_id != self.table.active:
             self.table.set_active(structure_id)
+
+    def _on_imported(self, ids: list[str], notes: tuple[str, ...]) -> None:
+        self.banner.add(notes)
+        if ids:
+            self.table.set_active(ids[0])
+            self.view.centre_on(ids[0])
 
     def _on_finding(self, finding: Finding) -> None:
         self.table.set_active(finding.structure_id)

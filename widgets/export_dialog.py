@@ -1,10 +1,8 @@
-"""Write accepted structures: RTSTRUCT for the clinic, nnU-Net raw for training, NIfTI masks."""
+"""Write accepted structures: for the clinic, for archives and for training."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -13,6 +11,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDialog,
     QFileDialog,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -23,71 +22,17 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from contourdesk.app.case import Case
-from contourdesk.app.dataset import export_case
-from contourdesk.app.dicom_write import write_rtstruct
-from contourdesk.app.errors import UserError
-from contourdesk.app.export_command import DATASET_NAME
-from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.nifti_write import write_masks
+from contourdesk.app.export import FORMATS, Written, export
+from contourdesk.app.jobs import Progress
+from contourdesk.app.naming import same_meaning
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.error_dialog import show_error
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.rtstruct_options import RtStructForm
 from contourdesk.widgets.theme import em, named, set_role
 
-FORMATS = (
-    ("rtstruct", "RTSTRUCT", "DICOM structure set for the clinic's systems"),
-    ("training", "Training case", "nnU-Net raw dataset, de-identified: no name, ID, dates or DICOM UIDs"),
-    ("nifti", "NIfTI masks", "one .nii.gz for each structure, on the image's own grid"),
-)
-
-
-@dataclass(frozen=True)
-class Written:
-    """One thing that was written and read back, and what the user should know about it."""
-
-    what: str
-    path: Path
-    notes: tuple[str, ...] = ()
-
-
-def export(
-    case: Case,
-    structures: Sequence[Structure],
-    folder: Path,
-    formats: Sequence[str],
-    reviewer: str,
-    *,
-    only_accepted: bool = True,
-) -> Job[list[Written]]:
-    """Job: write `structures` to `folder` in each format. Raises UserError; what was written before stays."""
-    done: list[Written] = []
-    name = file_stem(case)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} can't be made ({error.strerror}).", "Choose another folder.") from error
-    if "rtstruct" in formats:
-        yield Progress(0, 0, "Writing the RTSTRUCT and reading it back…")
-        path = write_rtstruct(case, structures, folder / f"RTSTRUCT_{name}.dcm", reviewer=reviewer)
-        done.append(Written("RTSTRUCT", path))
-    if "training" in formats:
-        report = yield from export_case(case, structures, folder / DATASET_NAME, only_accepted=only_accepted)
-        done.append(Written(f"Training case {report.name}", report.folder, report.notes))
-    if "nifti" in formats:
-        yield Progress(0, 0, "Writing masks and reading them back…")
-        masks = folder / f"masks_{name}"
-        masks.mkdir(exist_ok=True)
-        write_masks(structures, case.volume.grid, masks)
-        done.append(Written("NIfTI masks", masks))
-    return done
-
-
-def file_stem(case: Case) -> str:
-    """A name for files about this case, without blanks and slashes."""
-    text = case.patient.id or case.source.path.name.split(".")[0]
-    return re.sub(r"[^\w.-]+", "_", text).strip("_.") or "case"
+_BY_DEFAULT = ("rtstruct", "training")
 
 
 class ExportDialog(QDialog):
@@ -109,6 +54,7 @@ class ExportDialog(QDialog):
         self.folder = QLineEdit(str(Path.home() / "contourdesk-export"))
         named(self.folder, "export_folder", "Folder to export to")
         self.warning, self.report = QLabel(), QLabel()
+        self.rtstruct = RtStructForm(session.case)
         self.bar = QProgressBar()
         named(self.bar, "export_progress", "Progress of the export")
         self.button = QPushButton("Export")
@@ -125,20 +71,8 @@ class ExportDialog(QDialog):
         layout.setContentsMargins(*[em(self, 1.2)] * 4)
         layout.setSpacing(em(self, 0.45))
         layout.addWidget(_heading("What"))
-        for value, title, detail in FORMATS:
-            box = QCheckBox(title)
-            named(box, f"export_{value}", f"{title}: {detail}")
-            box.setChecked(value != "nifti")
-            self.formats[value] = box
-            layout.addWidget(box)
-            note = QLabel(detail)
-            set_role(note, "muted")
-            note.setContentsMargins(em(self, 1.6), 0, 0, em(self, 0.2))
-            layout.addWidget(note)
-        if self._session.case.source.header is None:
-            self.formats["rtstruct"].setChecked(False)
-            self.formats["rtstruct"].setEnabled(False)
-            self.formats["rtstruct"].setText("RTSTRUCT (needs DICOM images; these are not)")
+        layout.addLayout(self._format_grid())
+        layout.addWidget(self.rtstruct)
         layout.addWidget(_heading("Which structures"))
         layout.addWidget(self.accepted_only)
         layout.addWidget(self.everything)
@@ -168,11 +102,31 @@ class ExportDialog(QDialog):
         self.button.setDefault(True)
         self.bar.hide()
         self.report.hide()
-        self.setMinimumWidth(em(self, 38))
+        self.setMinimumWidth(em(self, 42))
+
+    def _format_grid(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(em(self, 1))
+        grid.setVerticalSpacing(em(self, 0.35))
+        is_dicom = self._session.case.source.header is not None
+        for row, chosen in enumerate(FORMATS):
+            box = QCheckBox(chosen.title)
+            named(box, f"export_{chosen.id}", f"{chosen.title}: {chosen.detail}")
+            possible = is_dicom or not chosen.needs_dicom
+            box.setChecked(possible and chosen.id in _BY_DEFAULT)
+            box.setEnabled(possible)
+            self.formats[chosen.id] = box
+            note = QLabel(chosen.detail if possible else "needs DICOM images; these are not")
+            set_role(note, "muted")
+            grid.addWidget(box, row, 0)
+            grid.addWidget(note, row, 1)
+        grid.setColumnStretch(1, 1)
+        return grid
 
     def _connect(self) -> None:
         for box in self.formats.values():
             box.toggled.connect(self._check)
+        self.rtstruct.found.connect(lambda _: self._check())
         self.accepted_only.toggled.connect(self._check)
         self.folder.textChanged.connect(self._check)
         self.button.clicked.connect(self._start)
@@ -194,6 +148,9 @@ class ExportDialog(QDialog):
         self.accepted_only.setText(f"Accepted structures only ({accepted} of {len(items)})")
         chosen, warnings = self._chosen(), []
         reason = ""
+        with_rtstruct = self.formats["rtstruct"].isChecked()
+        self.rtstruct.setVisible(with_rtstruct)
+        self.rtstruct.set_structures(chosen if with_rtstruct else ())
         if not chosen:
             reason = (
                 "Nothing is accepted yet. Accept structures first, or export all."
@@ -206,6 +163,13 @@ class ExportDialog(QDialog):
             reason = "Choose at least one format."
         elif not self.folder.text().strip():
             reason = "Choose a folder."
+        elif self.formats["training"].isChecked() and (same := same_meaning([s.name for s in chosen])):
+            reason = (
+                f'"{same[0]}" and "{same[1]}" mean the same structure, and a training case can hold one of them. '
+                "Reject or rename one, or leave the training case out."
+            )
+        elif with_rtstruct and self.rtstruct.refused:
+            reason = "The planning system would refuse this; see above. Change it, or leave the RTSTRUCT out."
         open_ones = [s.name for s in items if s.decision.state == "unreviewed"]
         if chosen and open_ones:
             verb = "Not reviewed, but exported" if self.everything.isChecked() else "Not reviewed, left out"
@@ -231,7 +195,8 @@ class ExportDialog(QDialog):
             self._chosen(),
             folder,
             formats,
-            self._session.reviewer,
+            reviewer=self._session.reviewer,
+            rtstruct=self.rtstruct.options,
             only_accepted=self.accepted_only.isChecked(),
         )
         self.bar.setRange(0, 0)

@@ -152,7 +152,7 @@ class MainWindow(QMainWindow):
 
     def ask_file(self) -> None:
         """Ask for a file and open it."""
-        kinds = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.dcm);;All files (*)"
+        kinds = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.dcm *.zip DICOMDIR);;All files (*)"
         chosen, _ = QFileDialog.getOpenFileName(self, "Open an image", "", kinds)
         if chosen:
             self.open_path(Path(chosen))
