@@ -47,7 +47,9 @@ def _file(w: MainWindow) -> list[Action]:
         Action("open_file", "File", "Open file…", ("Ctrl+Shift+O",), w.ask_file, icon="open-file"),
         Action("open_sample", "File", "Open the sample case", (), w.open_sample, icon="sample"),
         Action("save_now", "File", "Save", ("Ctrl+S",), w.save, case, "save", True),
-        Action("import_file", "File", "Import structures…", ("Ctrl+I",), lambda: read.ask_file(w), case, "import", True),
+        Action(
+            "import_file", "File", "Import structures…", ("Ctrl+I",), lambda: read.ask_file(w), case, "import", True
+        ),
         Action("import_folder", "File", "Import a folder of masks…", (), lambda: read.ask_folder(w), case),
         Action("save_export", "File", "Export…", ("Ctrl+E",), w.ask_export, case, "export", True),
         Action("close_case", "File", "Close the case", ("Ctrl+W",), w.close_case, case),
