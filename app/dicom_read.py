@@ -26,13 +26,17 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.resample import Resample
 from contourdesk.app.resample_image import resample_case
-from contourdesk.app.rtstruct_read import add_rtstruct, references
+from contourdesk.app.rtstruct_read import add_rtstruct
+from contourdesk.app.rtstruct_read import references as rtstruct_references
+from contourdesk.app.seg_read import add_seg
+from contourdesk.app.seg_read import references as seg_references
 
 # Odd values in old files are met by the checks here, which name the file, and not by pydicom's warnings.
 config.settings.reading_validation_mode = config.IGNORE
 
 log = logging.getLogger(__name__)
-_RTSTRUCT = "RTSTRUCT"
+_RTSTRUCT, _SEG = "RTSTRUCT", "SEG"
+_REFERENCES = {_RTSTRUCT: rtstruct_references, _SEG: seg_references}
 _FEW = 3
 
 
@@ -46,8 +50,8 @@ class SeriesInfo:
     problems : why it can't be used, each a sentence; empty when it can.
     notes : what was noticed and doesn't stand in the way, such as duplicates left out.
     files : in array order when usable; each once, although a multi-frame file holds many slices. In an archive they are
-        paths that go on after the archive's (see `app.archives`), and so are `rtstructs`.
-    rtstructs : structure sets that refer to it.
+        paths that go on after the archive's (see `app.archives`), and so are `rtstructs` and `segs`.
+    rtstructs : structure sets that refer to it;  segs : segmentations that do.
     shape : (slices, rows, columns).
     """
 
@@ -61,6 +65,7 @@ class SeriesInfo:
     problems: tuple[str, ...]
     files: tuple[Path, ...]
     rtstructs: tuple[Path, ...] = ()
+    segs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     study_uid: str = ""
     shape: tuple[int, int, int] = (0, 0, 0)
@@ -99,16 +104,16 @@ def scan(place: Path) -> Job[list[SeriesInfo]]:
             else:
                 broken.append(found)
     yield Progress(len(files), len(files), "Sorting slices")
-    images = [h for h in headers if h.text("Modality") != _RTSTRUCT]
+    images = [h for h in headers if h.text("Modality") not in _REFERENCES]
     stacks = sort_into_stacks(images, broken)
-    structure_sets = [h.path for h in headers if h.text("Modality") == _RTSTRUCT]
+    structure_sets = [(h.path, h.text("Modality")) for h in headers if h.text("Modality") in _REFERENCES]
     # A file too damaged to say which series it belongs to spoils none, but every case opened from here tells of it.
     stray += [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
     series = _with_structures([_info(stack) for stack in stacks], structure_sets, stray)
     series.sort(key=lambda s: (not s.usable, s.resample is None, -s.slices, s.description))
     log.info("scanned %d files: %d series, %d usable", len(files), len(series), sum(s.usable for s in series))
     if not any(s.usable or s.resample for s in series):
-        raise _nothing_usable(place, files, series, broken, len(structure_sets))
+        raise _nothing_usable(place, files, series, broken, Counter(kind for _, kind in structure_sets))
     return series
 
 
@@ -169,9 +174,10 @@ def read_series(info: SeriesInfo, resample: Resample | None = None) -> Job[Case]
         case = yield from read_image(info.stack, info.uid, info.notes)
     else:
         case = yield from _read_resampled(info, info.stack, resample)
-    for i, path in enumerate(info.rtstructs):
-        yield Progress(i, len(info.rtstructs), "Reading structures")
-        case = add_rtstruct(case, path)
+    found = [*((add_rtstruct, path) for path in info.rtstructs), *((add_seg, path) for path in info.segs)]
+    for i, (add, path) in enumerate(found):
+        yield Progress(i, len(found), "Reading structures")
+        case = add(case, path)
     return case
 
 
@@ -225,17 +231,17 @@ def _date(header: Header) -> str:
 
 
 def _with_structures(
-    series: Sequence[SeriesInfo], structure_sets: Sequence[Path], stray: Sequence[str]
+    series: Sequence[SeriesInfo], structure_sets: Sequence[tuple[Path, str]], stray: Sequence[str]
 ) -> list[SeriesInfo]:
     """Give each structure set to the series it refers to: by series, else by images, else by frame of reference.
 
     What is said in `stray`, and of sets that refer to none, goes into every series' notes.
     """
-    mine: dict[int, list[Path]] = {}
+    mine: dict[tuple[int, str], list[Path]] = {}
     stray = list(stray)
-    for path in structure_sets:
+    for path, kind in structure_sets:
         try:
-            refers = references(path)
+            refers = _REFERENCES[kind](path)
         except UserError as error:
             stray.append(str(error))
             continue
@@ -247,14 +253,26 @@ def _with_structures(
         # Parts of one series (a localiser, other phases) share its UID: the images drawn on decide between them.
         exact = [i for i in targets if (stack := series[i].stack) and refers.image_uids & stack.image_uids]
         for i in exact or targets:
-            mine.setdefault(i, []).append(path)
+            mine.setdefault((i, kind), []).append(path)
         if not targets:
             stray.append(f"{path.name} holds structures of other images than these; it was not loaded.")
-    return [replace(one, rtstructs=tuple(mine.get(i, ())), notes=(*one.notes, *stray)) for i, one in enumerate(series)]
+    return [
+        replace(
+            one,
+            rtstructs=tuple(mine.get((i, _RTSTRUCT), ())),
+            segs=tuple(mine.get((i, _SEG), ())),
+            notes=(*one.notes, *stray),
+        )
+        for i, one in enumerate(series)
+    ]
 
 
 def _nothing_usable(
-    folder: Path, files: Sequence[Path], series: Sequence[SeriesInfo], broken: Sequence[Broken], structure_sets: int
+    folder: Path,
+    files: Sequence[Path],
+    series: Sequence[SeriesInfo],
+    broken: Sequence[Broken],
+    structure_sets: Counter[str],
 ) -> UserError:
     """Say what is there instead of a CT."""
     advice = "Choose a folder that holds a whole CT series."
@@ -268,10 +286,11 @@ def _nothing_usable(
         more = f"; and {len(broken) - _FEW} more" if len(broken) > _FEW else ""
         return UserError(f'No CT can be read in "{folder.name}": {names}{more}.', "Export or copy the files again.")
     kinds = Counter(s.modality or "unknown" for s in series)
-    if structure_sets:
-        kinds[_RTSTRUCT] += structure_sets
-    if kinds:
-        listed = ", ".join(f"{n} {kind} series" if kind != _RTSTRUCT else f"{n} RTSTRUCT" for kind, n in kinds.items())
+    if kinds or structure_sets:
+        images = [f"{n} {kind} series" for kind, n in kinds.items()]
+        listed = ", ".join([*images, *(f"{n} {kind}" for kind, n in structure_sets.items())])
+        if not kinds:
+            advice = "Open the CT that the structures were made on; then import them."
         return UserError(f'There is no CT in "{folder.name}", only {listed}.', advice)
     names = ", ".join(p.name for p in files[:_FEW]) + (", ..." if len(files) > _FEW else "")
     count = "1 file" if len(files) == 1 else f"{len(files)} files"

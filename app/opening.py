@@ -49,4 +49,4 @@ def _open_dicom_file(path: Path) -> Job[list[SeriesInfo]]:
     if not isinstance(header, Header):
         raise UserError(f"{path.name} {header.reason}.", "Export or copy it again.")
     series = yield from scan(path.parent)
-    return sorted(series, key=lambda s: path not in s.files and path not in s.rtstructs)
+    return sorted(series, key=lambda s: path not in (*s.files, *s.rtstructs, *s.segs))
