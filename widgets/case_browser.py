@@ -124,7 +124,7 @@ class SeriesDialog(QDialog):
         for row, info in enumerate(self._series):
             how = info.resample
             remarks = " ".join(info.problems) if how is None else f"Needs resampling: {how.reason}"
-            structures = str(len(info.rtstructs)) if info.rtstructs else ""
+            structures = str(len(info.rtstructs) + len(info.segs) or "")
             values = (
                 info.patient_name, info.date, info.description, info.modality, str(info.slices),
                 info.spacing_text, structures, remarks,
