@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,12 @@ class Planes:
     def __len__(self) -> int:
         return len(self.origins_lps)
 
-    @property
+    @cached_property
     def normal(self) -> Float:
         """(3,) unit vector: along a row times down a column."""
         return np.asarray(np.cross(self.along_row, self.down_column))
 
-    @property
+    @cached_property
     def at_mm(self) -> Float:
         """(n,) place of each plane along the normal."""
         return np.asarray(self.origins_lps @ self.normal)
@@ -85,10 +86,11 @@ class Planes:
         )
         return Grid((1, *self.shape), affine, frame_of_reference_uid)
 
-    def to_index(self, points_lps: Float) -> Float:
-        """Points (m, 3) of one contour, LPS mm, to (plane, row, column) on the plane nearest to their middle.
+    def to_index(self, points_lps: Float, begin: Sequence[int] = (0,)) -> Float:
+        """Points (m, 3) of contours, LPS mm, to (plane, row, column), on the plane nearest to each one's middle.
 
-        The plane index has fractions: one half is half way to the neighbouring plane.
+        The plane index has fractions: one half is half way to the neighbouring plane. `begin` says where each contour
+        begins among the points.
         """
         at = self.at_mm
         height = points_lps @ self.normal
@@ -96,14 +98,22 @@ class Planes:
         below = np.minimum(height - at[0], 0) / (at[1] - at[0])
         above = np.maximum(height - at[-1], 0) / (at[-1] - at[-2])
         plane = inner + below + above
-        nearest = int(np.clip(np.floor((plane.min() + plane.max()) / 2 + 0.5), 0, len(at) - 1))
-        relative = points_lps - self.origins_lps[nearest]
+        middle = (np.minimum.reduceat(plane, begin) + np.maximum.reduceat(plane, begin)) / 2
+        nearest = np.clip(np.floor(middle + 0.5), 0, len(at) - 1).astype(np.int64)
+        counts = np.diff([*begin, len(points_lps)])
+        relative = points_lps - np.repeat(self.origins_lps[nearest], counts, axis=0)
         row, column = relative @ self.down_column, relative @ self.along_row
         return np.column_stack([plane, row / self.spacing_mm[0], column / self.spacing_mm[1]])
 
     def indexed(self, contours: Sequence[Contour]) -> list[Contour]:
         """Contours with (plane, row, column) instead of LPS mm, in the same order."""
-        return [replace(c, points_lps=self.to_index(c.points_lps)) if len(c.points_lps) else c for c in contours]
+        some = [c for c in contours if len(c.points_lps)]
+        if not some:
+            return list(contours)
+        ends = np.cumsum([len(c.points_lps) for c in some])
+        begin = [0, *ends[:-1].tolist()]
+        parts = iter(np.split(self.to_index(np.concatenate([c.points_lps for c in some]), begin), begin[1:]))
+        return [replace(c, points_lps=next(parts)) if len(c.points_lps) else c for c in contours]
 
     @property
     def index_grid(self) -> Grid:

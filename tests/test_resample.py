@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import run
 from contourdesk.app.resample import Resample
+from contourdesk.app.resample_image import resample_volume
+from contourdesk.app.volume import Volume
 
 # --- the image
 
@@ -206,3 +209,18 @@ def test_ellipsoid_in_the_image_stays_in_its_place(tmp_path: Path, places: list[
     assert np.abs(points[inside].mean(axis=0) - CENTRE).max() < 0.1
     truth = in_ellipsoid(points)
     assert 2 * np.count_nonzero(inside & truth) / (inside.sum() + truth.sum()) >= 0.98
+
+
+def test_memory_beside_input_and_output_is_a_few_slices(tmp_path: Path) -> None:
+    make_ct(tmp_path, (60, 128, 128), orientation=TILTED, edit=at_places([-50 + 2.0 * k for k in range(60)]))
+    info = series(tmp_path)
+    assert info.resample is not None
+    case = run(read_series(info, info.resample))
+    original = Volume(Grid((60, 128, 128), np.eye(4)), np.zeros((60, 128, 128), np.int16))
+    tracemalloc.start()
+    made = run(resample_volume(original, info.resample, case.volume.grid))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    slice_bytes = 4 * int(np.prod(made.grid.shape[1:]))
+    assert peak < made.array.nbytes + 8 * slice_bytes
+    assert made.array.nbytes < 2 * original.array.nbytes
