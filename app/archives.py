@@ -14,12 +14,16 @@ import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 from contourdesk.app.errors import UserError
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 _MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 _LOCAL_HEADER = 30
+_CHUNK = 1 << 16
 _SMALL = 256 << 20  # bytes of which no archive is a bomb
 _MOST_RATIO = 200  # a whole CT shrinks three times; single empty slices much more
 _MOST_BYTES = 64 << 30
@@ -88,15 +92,93 @@ def fingerprint(path: Path) -> tuple[int, int]:
 
 def inflated(stream: BinaryIO, start: int, size: int, limit: int) -> BinaryIO:
     """What a raw deflate stream from byte `start` of `size` holds, at most `limit` bytes of it; it can be sought in."""
-    stream.seek(start)
-    return _unpacking(stream, zipfile.ZIP_DEFLATED, size - start, limit)
+    return io.BufferedReader(_Unpacked(stream, (start, size - start), limit), _CHUNK)
 
 
 def check_to_end(stream: BinaryIO) -> None:
     """Read on to the end, so that a file in an archive is compared with its checksum. Raises BadZipFile."""
-    if isinstance(getattr(stream, "raw", None), zipfile.ZipExtFile):
-        while stream.read(1 << 20):
+    raw = getattr(stream, "raw", None)
+    if isinstance(raw, _Unpacked) and raw.checksum is not None:
+        while stream.read(_CHUNK):
             pass
+        if raw.tell() != raw.size:
+            raise zipfile.BadZipFile("shorter than the archive says")
+
+
+class _Unpacked(io.RawIOBase):
+    """What is packed in a part of a stream. Seeking back begins anew; closing it closes the stream.
+
+    Parameters
+    ----------
+    part : first byte and length;  size : of what is read from it, at most;  checksum : compared at its end.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, part: tuple[int, int], size: int, checksum: int | None = None, stored: bool = False
+    ) -> None:
+        super().__init__()
+        self.size, self.checksum = size, checksum
+        self._stream, self._part, self._stored = stream, part, stored
+        self._begin()
+
+    def _begin(self) -> None:
+        self._at = self._sum = 0
+        self._packed_left = self._part[1]
+        self._inflater = None if self._stored else zlib.decompressobj(-zlib.MAX_WBITS)
+        self._stream.seek(self._part[0])
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        target = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        if target < self._at:
+            self._begin()
+        while self._at < target and self._more(min(_CHUNK, target - self._at)):
+            pass
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._more(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def _more(self, count: int) -> bytes:
+        """The next bytes, at most `count`; none at the end, wherever that is. Raises BadZipFile and zlib.error."""
+        count = min(count, self.size - self._at)
+        if count <= 0:
+            return b""
+        data = self._packed(count) if self._inflater is None else self._inflate(self._inflater, count)
+        self._at += len(data)
+        if self.checksum is not None:
+            self._sum = zlib.crc32(data, self._sum)
+            if self._at == self.size and self._sum != self.checksum:
+                raise zipfile.BadZipFile("wrong checksum")
+        return data
+
+    def _inflate(self, inflater: zlib._Decompress, count: int) -> bytes:
+        while not inflater.eof:
+            packed = inflater.unconsumed_tail or self._packed(_CHUNK)
+            data = inflater.decompress(packed, count)
+            if data or not packed:
+                return data
+        return b""
+
+    def _packed(self, count: int) -> bytes:
+        data = self._stream.read(min(count, self._packed_left))
+        self._packed_left -= len(data)
+        return data
 
 
 def _open_member(archive: Path, info: zipfile.ZipInfo) -> BinaryIO:
@@ -106,21 +188,13 @@ def _open_member(archive: Path, info: zipfile.ZipInfo) -> BinaryIO:
         head = stream.read(_LOCAL_HEADER)
         if len(head) < _LOCAL_HEADER or head[:4] != _MAGIC[0]:
             raise zipfile.BadZipFile("no local header")
-        stream.seek(int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little"), os.SEEK_CUR)
-        return _unpacking(stream, info.compress_type, info.compress_size, info.file_size, info.CRC)
+        names = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        part = info.header_offset + _LOCAL_HEADER + names, info.compress_size
+        stored = info.compress_type == zipfile.ZIP_STORED
+        return io.BufferedReader(_Unpacked(stream, part, info.file_size, info.CRC, stored), _CHUNK)
     except BaseException:
         stream.close()
         raise
-
-
-def _unpacking(stream: BinaryIO, method: int, packed: int, size: int, checksum: int | None = None) -> BinaryIO:
-    """A stream of what is packed from `stream`'s place on; closing it closes `stream`."""
-    info = zipfile.ZipInfo("x")
-    info.compress_type, info.compress_size, info.file_size = method, packed, size
-    if checksum is not None:
-        info.CRC = checksum
-    raw = zipfile.ZipExtFile(stream, "r", info, None, True)
-    return io.BufferedReader(cast(io.RawIOBase, raw), 1 << 16)
 
 
 def _index_of(archive: Path) -> Mapping[str, zipfile.ZipInfo]:

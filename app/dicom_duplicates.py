@@ -33,7 +33,8 @@ def without_duplicates(group: Sequence[Header]) -> list[Layout]:
     notes = []
     if copies:
         names = ", ".join(h.name for h in copies[:_FEW]) + (", ..." if len(copies) > _FEW else "")
-        notes.append(f"{len(copies)} duplicate slices were left out: {names}.")
+        count = "1 duplicate slice was" if len(copies) == 1 else f"{len(copies)} duplicate slices were"
+        notes.append(f"{count} left out: {names}.")
     if damage:
         return [Layout(tuple(kept), (damage,), tuple(notes))]
     if not clashes:
