@@ -24,6 +24,7 @@ from contourdesk.app.planes import Planes
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
+EXPORTED = "RTSTRUCT and SEG are written on the original slices alone."
 METHOD = "linear between neighbouring slices, at their true positions"
 MAX_GAP_MM = 20.0
 MAX_MISSING = 0.25  # of all slices that there should be

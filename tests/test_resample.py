@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from phantoms import make_ct
+from phantoms import ORIENTATIONS, make_ct
 from pydicom.dataset import Dataset
 from scipy.ndimage import map_coordinates
 from tilted_phantoms import (
@@ -81,6 +81,23 @@ def test_tilted_image_against_scipy(tmp_path: Path, places: list[float], tag: st
     assert np.abs(case.volume.array - want)[known].max() <= 0.501
     assert case.volume.array.dtype == np.int16 and case.volume.padding == -1024
     assert case.volume.array[0, -1, 0] == -1024 or case.volume.array[0, 0, 0] == -1024  # beyond the slices
+
+
+@pytest.mark.parametrize("orientation", ["sagittal", "coronal", "oblique", "axial_feet_first"])
+@pytest.mark.parametrize("skip", [[], [4, 9, 10]])
+def test_any_orientation_sheared_any_way(tmp_path: Path, orientation: str, skip: list[int]) -> None:
+    cosines = np.array(ORIENTATIONS[orientation], float)
+    step = 3 * np.cross(cosines[:3], cosines[3:]) + 0.4 * cosines[:3] - 0.7 * cosines[3:]
+    rng = np.random.default_rng(7)
+    hu = rng.integers(-900, 1500, (20, 30, 26)).astype(np.int16)
+    make_ct(tmp_path, hu.shape, (3, 1, 1.25), orientation, hu=hu, step_lps=step, skip=skip)
+    case, how = resampled(tmp_path)
+    assert how.tilt_degrees == pytest.approx(np.degrees(np.arctan(np.hypot(0.4, 0.7) / 3)), abs=1e-3)
+    assert how.missing == len(skip) and case.volume.grid.shape[0] == 20
+    want = index_space(hu[[k for k in range(20) if k not in skip]], how, case.volume.grid)
+    known = ~np.isnan(want)
+    assert np.count_nonzero(known) > 0.6 * hu.size
+    assert np.abs(case.volume.array - want)[known].max() <= 0.501
 
 
 def test_original_planes_stay_to_the_last_bit(tmp_path: Path) -> None:

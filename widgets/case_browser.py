@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.dicom_read import SeriesInfo
-from contourdesk.app.resample import Resample
+from contourdesk.app.resample import EXPORTED, Resample
 from contourdesk.widgets.theme import em, named, set_role
 
 HEADERS = ("Patient", "Date", "Description", "Kind", "Slices", "Spacing", "Structures", "Remarks")
@@ -58,7 +58,7 @@ class ResampleOffer(QFrame):
     def show_offer(self, info: SeriesInfo, how: Resample) -> None:
         """Show what is wrong with `info` and what `how` would do."""
         self.problems.setText("This series can't be used as it is. " + " ".join(info.problems))
-        self.what.setText(f"Resampling makes of it: {how.text} Contours are exported on the original slices.")
+        self.what.setText(f"Resampling makes of it: {how.text} {EXPORTED}")
         self.places.clear()
         self.places.addItems([f"missing at {place}" if how.missing else place for place in how.places])
         self.places.setVisible(bool(how.places))
