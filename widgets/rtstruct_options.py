@@ -71,6 +71,7 @@ class RtStructForm(QWidget):
         layout.setContentsMargins(em(self, 1.6), 0, 0, em(self, 0.2))
         layout.setSpacing(em(self, 0.3))
         row = QHBoxLayout()
+        row.addWidget(QLabel("RTSTRUCT for"))
         for box in (self.system, self.contours, self.holes):
             row.addWidget(box, 1)
             box.currentIndexChanged.connect(self._ask_soon)

@@ -92,7 +92,7 @@ class StartPage(QWidget):
         for column, (name, title, detail, picture, signal) in enumerate(
             (
                 ("start_open_folder", "Open a folder", "A patient's DICOM images", "open-folder", self.open_folder),
-                ("start_open_file", "Open a file", "NIfTI or NRRD", "open-file", self.open_file),
+                ("start_open_file", "Open a file", "NIfTI, NRRD, zipped DICOM", "open-file", self.open_file),
                 ("start_sample", "Sample case", "Head and neck CT", "sample", self.open_sample),
             )
         ):
