@@ -86,9 +86,10 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="M", help="model folder, or the name of a bundled model (headneck)")
     parser.add_argument(
         "--format",
-        type=lambda text: _formats(text, ("rtstruct", "nifti")),
+        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti")),
         metavar="F[,F]",
-        help="rtstruct, nifti or both with a comma between; both for DICOM and nifti for other images unless given",
+        help="rtstruct, seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, or several with commas between; "
+        "rtstruct and nifti for DICOM and nifti for other images unless given",
     )
     parser.add_argument("--device", default="auto", help=_DEVICE)
     parser.add_argument("--resample", action="store_true", help=_RESAMPLE)
@@ -99,10 +100,10 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument(
         "--format",
-        type=lambda text: _formats(text, ("rtstruct", "nifti", "nnunet")),
+        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti", "nnunet")),
         default=("rtstruct",),
         metavar="F[,F]",
-        help="rtstruct (default), nifti, nnunet, or several with commas between",
+        help="rtstruct (default), seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, nnunet, or several with commas",
     )
     parser.add_argument("--all", action="store_true", help="all structures, not the accepted ones alone")
     parser.add_argument("--profile", default="generic", metavar="NAME", help=f"for RTSTRUCT: {_PROFILE}")
@@ -124,6 +125,12 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profile", default="generic", metavar="NAME", help=f"{_PROFILE}, or all")
     parser.add_argument("--resample", action="store_true", help="count a series as good that can be resampled")
+    parser.add_argument(
+        "--structures",
+        type=Path,
+        metavar="FILE",
+        help="say whether these fit the images: RTSTRUCT, DICOM SEG, .seg.nrrd, label map, or a folder of masks",
+    )
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -223,6 +230,11 @@ def _export(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from contourdesk.app.check_command import check_path
 
+    if options.structures is not None:
+        from contourdesk.app.structures_command import check_structures
+
+        fits = partial(check_structures, path=options.structures, resample=options.resample)
+        return max(guarded(partial(fits, path), str(path)) for path in options.paths)
     check = partial(check_path, resample=options.resample, system=options.profile)
     return max(guarded(partial(check, path), str(path)) for path in options.paths)
 

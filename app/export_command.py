@@ -14,6 +14,7 @@ from contourdesk.app.opening import open_path
 from contourdesk.app.project import SavedReview, load, needs_recovery, resume
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
+from contourdesk.app.writers import NEEDS_DICOM, write_format
 
 if TYPE_CHECKING:
     from contourdesk.app.dicom_write import RtStructOptions
@@ -35,7 +36,8 @@ def export_review(
     Parameters
     ----------
     folder : review folder; it is read, with what only its journal has, and never written to.
-    out : gets rtstruct.dcm, masks/ and Dataset501_Contourdesk/, as `formats` ask ("rtstruct", "nifti", "nnunet").
+    out : gets rtstruct.dcm, segmentation.dcm, structures.seg.nrrd, masks/ and Dataset501_Contourdesk/, as `formats`
+        ask ("rtstruct", "seg", "nrrd", "nifti", "nnunet").
     options : how the RTSTRUCT is drawn, and for which planning system; what that may refuse is told as notes.
 
     Raises
@@ -44,13 +46,14 @@ def export_review(
     """
     case, session = open_review(folder)
     chosen = chosen_structures(session, everything)
-    if "rtstruct" in formats and case.source.header is None:
-        note("an RTSTRUCT needs DICOM images to refer to; it is left out.")
-        formats = [f for f in formats if f != "rtstruct"]
+    if case.source.header is None:
+        for name in NEEDS_DICOM.keys() & set(formats):
+            note(f"{NEEDS_DICOM[name]} needs DICOM images to refer to; it is left out.")
+        formats = [f for f in formats if f not in NEEDS_DICOM]
     out.mkdir(parents=True, exist_ok=True)
     for name in formats:
         written = _rtstruct(case, chosen, out, session, options) if name == "rtstruct" else None
-        say(f"{written or _write(name, case, chosen, out)}: {len(chosen)} structures")
+        say(f"{written or _write(name, case, chosen, out, session)}: {len(chosen)} structures")
     return GOOD
 
 
@@ -108,12 +111,9 @@ def _rtstruct(
     return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=session.reviewer, options=options)
 
 
-def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path) -> Path:
-    if kind == "nifti":
-        from contourdesk.app.nifti_write import write_masks
-
-        write_masks(structures, case.volume.grid, out / MASKS_FOLDER)
-        return out / MASKS_FOLDER
+def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession) -> Path:
+    if kind != "nnunet":
+        return write_format(kind, case, structures, out, masks=out / MASKS_FOLDER, reviewer=session.reviewer)
     from contourdesk.app.dataset import export_case
 
     job = export_case(case, structures, out / DATASET_NAME, only_accepted=False)  # chosen by the caller

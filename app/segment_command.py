@@ -14,6 +14,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import case_name, is_image_file
 from contourdesk.app.opening import open_path
 from contourdesk.app.structures import Structure
+from contourdesk.app.writers import NEEDS_DICOM, write_format
 
 RTSTRUCT_NAME = "rtstruct.dcm"
 BUNDLED = "headneck"
@@ -49,7 +50,7 @@ def segment_cases(
     ----------
     paths : as on the command line;  out : gets a folder for each case.
     model : see `model_folder`;  device : see `contourdesk.inference.device.choose_device`.
-    formats : "rtstruct", "nifti" or both; what the image allows when None.
+    formats : "rtstruct", "seg", "nrrd", "nifti" or several; RTSTRUCT and NIfTI as the image allows when None.
     resample : whether a series whose slices lie unevenly is resampled instead of refused.
 
     Raises
@@ -87,9 +88,14 @@ def _worst(actions: Iterable[tuple[str, Callable[[], int]]]) -> int:
 def _expand(paths: Sequence[Path]) -> Iterator[Path]:
     """A folder with image files in it stands for those files; nnU-Net's ``*_0000`` ones when there are such."""
     for path in paths:
-        images = sorted(p for p in path.iterdir() if p.is_file() and is_image_file(p)) if path.is_dir() else []
+        images = sorted(p for p in path.iterdir() if _is_case(p)) if path.is_dir() else []
         numbered = [p for p in images if "_0000." in p.name]
         yield from numbered or images or [path]
+
+
+def _is_case(path: Path) -> bool:
+    """Whether a file in a folder is an image of its own: not the voxels of a .hdr file, nor a segmentation."""
+    return path.is_file() and is_image_file(path) and not path.name.lower().endswith((".img", ".seg.nrrd"))
 
 
 def _each(path: Path, work: Callable[[Case, str], int], resample: bool) -> int:
@@ -131,9 +137,13 @@ def _free(name: str, taken: set[str]) -> str:
 def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str] | None) -> None:
     is_dicom = case.source.header is not None
     wanted = list(formats or (("rtstruct", "nifti") if is_dicom else ("nifti",)))
-    if "rtstruct" in wanted and not is_dicom:
-        note(f"{folder.name}: an RTSTRUCT needs DICOM images to refer to; NIfTI masks are written instead.")
-        wanted = ["nifti"]
+    refused = [kind for kind in wanted if kind in NEEDS_DICOM] if not is_dicom else []
+    if refused:
+        wanted = [kind for kind in wanted if kind not in refused]
+        what = " and ".join(NEEDS_DICOM[kind] for kind in refused)
+        instead = "left out" if wanted else "NIfTI masks are written instead"
+        note(f"{folder.name}: {what} needs DICOM images to refer to; {instead}.")
+        wanted = wanted or ["nifti"]
     folder.mkdir(parents=True, exist_ok=True)
     found = [s for s in structures if not s.mask.is_empty]
     missing = [s.name for s in structures if s.mask.is_empty]
@@ -143,8 +153,7 @@ def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: S
         from contourdesk.app.dicom_write import write_rtstruct
 
         write_rtstruct(case, found, folder / RTSTRUCT_NAME)
-    if "nifti" in wanted:
-        from contourdesk.app.nifti_write import write_masks
-
-        write_masks(structures, case.volume.grid, folder)
+    for kind in ("seg", "nrrd", "nifti"):
+        if kind in wanted and (found or kind == "nifti"):
+            write_format(kind, case, structures if kind == "nifti" else found, folder, masks=folder)
     say(f"{folder}: {', '.join(wanted)}, {len(found)} structures")
