@@ -9,7 +9,7 @@ touch at a corner only are kept apart, so no polygon crosses itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -36,6 +36,7 @@ from contourdesk.app.structures import Bits, Mask
 __all__ = ["Contour", "ContourStyle", "contours_to_mask", "mask_to_contours", "trace"]
 
 Loop = tuple[int, NDArray[np.float64]]
+Images = tuple[Sequence[float], Sequence[float]]
 
 STYLES = ("voxel edges", "smooth")
 HOLES = ("keyhole", "inner loops", "xor")
@@ -67,6 +68,7 @@ class ContourStyle:
 
 
 EXACT = ContourStyle()
+ENDLESS: Images = ((-np.inf, -np.inf), (np.inf, np.inf))
 
 
 def mask_to_contours(mask: Mask, grid: Grid, style: ContourStyle = EXACT) -> list[Contour]:
@@ -82,7 +84,9 @@ def mask_to_contours(mask: Mask, grid: Grid, style: ContourStyle = EXACT) -> lis
     -------
     Contours in LPS mm, in the order of slices, each in one plane through its slice's voxel centres.
     """
-    loops = list(trace(mask.bits, style))
+    shape = np.array(grid.shape[1:]) - 1
+    offset = np.array(mask.offset[1:])
+    loops = list(trace(mask.bits, style, ((-offset).tolist(), (shape - offset).tolist())))
     if not loops:
         return []
     kind = "CLOSED_PLANAR"
@@ -97,8 +101,14 @@ def mask_to_contours(mask: Mask, grid: Grid, style: ContourStyle = EXACT) -> lis
     return [Contour(points, kind) for points in np.split(world, np.cumsum(lengths)[:-1])]
 
 
-def trace(bits: Bits, style: ContourStyle = EXACT) -> Iterator[tuple[int, NDArray[np.float64]]]:
+def trace(bits: Bits, style: ContourStyle = EXACT, images: Images = ENDLESS) -> Iterator[Loop]:
     """Outlines of each slice of a bool (z, y, x) array.
+
+    Parameters
+    ----------
+    bits : bool array.
+    style : how to draw them.
+    images : (row, column) of the images' first and last voxel, as indices of the array; no outline goes beyond them.
 
     Yields
     ------
@@ -108,12 +118,12 @@ def trace(bits: Bits, style: ContourStyle = EXACT) -> Iterator[tuple[int, NDArra
     outlines = find_outlines(bits)
     if outlines is None:
         return
-    loops = _at_edges(outlines, style) if style.style == "voxel edges" else _at_gates(outlines, style)
+    loops = _at_edges(outlines, style) if style.style == "voxel edges" else _at_gates(outlines, style, images)
     if not style.max_points:
         yield from loops
         return
     for k, group in groupby(loops, key=itemgetter(0)):
-        yield from ((k, points) for points in _with_fewer_points([p for _, p in group], bits[k : k + 1], style))
+        yield from ((k, points) for points in _with_fewer_points([p for _, p in group], bits[k : k + 1], style, images))
 
 
 def _at_edges(outlines: Outlines, style: ContourStyle) -> Iterator[Loop]:
@@ -141,10 +151,12 @@ def _turns(direction: Int, begin: Int) -> NDArray[np.bool_]:
     return np.asarray(direction != before)
 
 
-def _at_gates(outlines: Outlines, style: ContourStyle, tolerance: float = SMOOTH_TOLERANCE) -> Iterator[Loop]:
-    """Polygons through the gates: smooth ones, or for style "voxel edges" through the middles of the edges."""
-    gates = Gates.of(outlines)
-    shift = smooth(gates) if style.style == "smooth" else np.zeros(len(gates.middle))
+def _at_gates(
+    outlines: Outlines, style: ContourStyle, images: Images, tolerance: float = SMOOTH_TOLERANCE
+) -> Iterator[Loop]:
+    """Smooth polygons through the gates, of as few points as `tolerance` (in voxels) lets there be."""
+    gates = Gates.of(outlines, *images)
+    shift = smooth(gates)
     place = np.empty(len(outlines.order), np.int64)  # of each edge, loop by loop
     place[outlines.order] = np.arange(len(place))
     bridges = outlines.bridges if style.holes == "keyhole" else None
@@ -191,13 +203,13 @@ def _over_bridges(
     return edge, first[begin], all_points[number], all_stay[number]
 
 
-def _with_fewer_points(loops: list[Float], bits: Bits, style: ContourStyle) -> list[Float]:
+def _with_fewer_points(loops: list[Float], bits: Bits, style: ContourStyle, images: Images) -> list[Float]:
     """The loops of one slice, `bits` (1, rows, columns), with those that are too long drawn with fewer points."""
     for tolerance in _WIDER:
         if max(map(len, loops)) <= style.max_points:
             break
         outlines = cast(Outlines, find_outlines(bits))
-        thinner = [points for _, points in _at_gates(outlines, style, tolerance)]
+        thinner = [points for _, points in _at_gates(outlines, style, images, tolerance)]
         loops = [b if len(a) > style.max_points else a for a, b in zip(loops, thinner, strict=True)]
     return loops
 

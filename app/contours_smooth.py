@@ -9,6 +9,7 @@ so that the outline bends little and encloses as much as its voxels do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,8 @@ class Gates:
     """The gates of all outlines, loop by loop.
 
     `middle` (n, 2) is the middle of each gate as (row, column) in index coordinates of the padded array, `out` the
-    unit vector along the gate out of the mask; `before` and `after` are places of neighbours in the loop.
+    unit vector along the gate out of the mask; `before` and `after` are places of neighbours in the loop. `most` (n,)
+    is how far out of the middle a point may go: nowhere where the images end.
     """
 
     middle: Float
@@ -42,10 +44,14 @@ class Gates:
     before: Int
     after: Int
     begin: Int
+    most: Float
 
     @classmethod
-    def of(cls, outlines: Outlines) -> Gates:
-        """The gates of an array's outlines, in the order of their loops."""
+    def of(cls, outlines: Outlines, low: Sequence[float], high: Sequence[float]) -> Gates:
+        """The gates of an array's outlines, in the order of their loops.
+
+        `low` and `high` are the (row, column) of the first and last voxel of the images, as indices of the array.
+        """
         edges, order, begin = outlines.edges, outlines.order, outlines.begin
         start = outlines.position(edges.start[order])[:, 1:]
         end = outlines.position(edges.end[order])[:, 1:]
@@ -54,7 +60,10 @@ class Gates:
         after, before = place + 1, place - 1
         after[ends - 1], before[begin] = begin, ends - 1
         # Corner n of voxels lies half a voxel beyond the centre of voxel n.
-        return cls((start + end) / 2 + 0.5, _OUT[edges.direction[order]], before, after, begin)
+        middle, out = (start + end) / 2 + 0.5, _OUT[edges.direction[order]]
+        beyond = middle + out / 2 - 1  # the voxel outside; the padded array begins one voxel early
+        on_images = ((beyond >= np.asarray(low)) & (beyond <= np.asarray(high))).all(axis=1)
+        return cls(middle, out, before, after, begin, np.where(on_images, REACH, 0.0))
 
     def points(self, shift: Float) -> Float:
         """Points (n, 2) at `shift` (n,) voxels out of the gates' middles."""
@@ -68,7 +77,7 @@ def smooth(gates: Gates) -> Float:
         for step in _STEPS:
             points = gates.points(shift)
             bend = (points[gates.before] + points[gates.after]) / 2 - points
-            shift = np.clip(shift + step * (bend * gates.out).sum(axis=1), -REACH, REACH)
+            shift = np.clip(shift + step * (bend * gates.out).sum(axis=1), -REACH, gates.most)
     return _keep_area(gates, shift)
 
 
@@ -83,10 +92,10 @@ def _keep_area(gates: Gates, shift: Float) -> Float:
         gain = np.abs(chord[:, 0] * gates.out[:, 1] - chord[:, 1] * gates.out[:, 0]) / 2
         # A point at the end of its gate can't take its part.
         lack = wanted - _areas(gates, points)
-        free = np.abs(shift) < REACH
+        free = np.where(np.repeat(lack > 0, counts), shift < gates.most, shift > -REACH)
         total = np.add.reduceat(np.where(free, gain, 0.0), gates.begin)
         step = np.where(total > 0, lack / np.maximum(total, 1e-9), 0.0)
-        shift = np.clip(shift + np.repeat(step, counts), -REACH, REACH)
+        shift = np.clip(shift + np.repeat(step, counts), -REACH, gates.most)
     return shift
 
 
@@ -164,7 +173,7 @@ def _passes(
     level = np.abs(span) < 1e-9
     part = (at - a_across) / np.where(level, 1.0, span)
     crossing = ((a - middle) * out).sum(axis=1) + part * ((b - a) * out).sum(axis=1)
-    good = ~level & (part > 0) & (part < 1) & (np.abs(crossing) <= REACH)
+    good = ~level & (part > 0) & (part < 1) & (crossing >= -REACH) & (crossing <= gates.most[place])
     good &= np.abs(crossing - shift[place]) <= tolerance
     same = number[1:] == number[:-1]
     good[1:] &= ~same | (part[1:] >= part[:-1] - 1e-12)
