@@ -82,7 +82,7 @@ def place(contours: Sequence[Contour], grid: Grid, image_uids: Sequence[str] = (
     begin = np.concatenate([[0], np.cumsum([len(p) for p in points])[:-1]]).astype(np.int64)
     low, high = np.minimum.reduceat(index, begin), np.maximum.reduceat(index, begin)
     number = np.array(closed, np.int64)
-    if (high[:, 0] - low[:, 0]).max() > _FLAT:
+    if (high[:, 0] - low[:, 0]).max() > max(_FLAT, min(1.0, 2 * SAME_PLANE_MM / grid.spacing_mm[0])):
         slices[number], shown[number] = EVERYWHERE, True
         return Placement(slices, shown, offset, number, index, begin)
     depth = (low[:, 0] + high[:, 0]) / 2
@@ -99,7 +99,7 @@ def place(contours: Sequence[Contour], grid: Grid, image_uids: Sequence[str] = (
 
 def _nearest(depth: Float, count: int) -> Int:
     """Nearest slice; what lies half-way, give or take, goes to the lower one, at the volume's ends to the only one."""
-    where = np.ceil(depth - 0.5 - _TIE).astype(np.int64)
+    where = np.ceil(np.clip(depth, -2, count + 1) - 0.5 - _TIE).astype(np.int64)
     where[np.abs(depth + 0.5) <= _TIE] = 0
     return where
 

@@ -20,6 +20,7 @@ from contourdesk.app.structures import Structure
 STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but what RTSTRUCT readers expect
 MAX_PERSON = 64  # PN, one component group
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_MAX_DESCRIPTION = 1024  # ST
 _FROM_SET = "RTSTRUCT "  # before the UID in `Provenance.parent`
 
 
@@ -126,10 +127,11 @@ def _roi(structure: Structure, name: str, number: int, case: Case) -> Dataset:
     item.ROINumber = number
     item.ReferencedFrameOfReferenceUID = case.volume.grid.frame_of_reference_uid
     item.ROIName = name
-    if name != structure.name.strip():
-        item.ROIDescription = structure.name.strip()
-    item.ROIGenerationAlgorithm = _algorithm(structure)
     made = structure.provenance
+    told = ["" if name == structure.name.strip() else structure.name.strip(), made.remark]
+    if any(told):
+        item.ROIDescription = " ".join(t for t in told if t)[:_MAX_DESCRIPTION]
+    item.ROIGenerationAlgorithm = _algorithm(structure)
     if made.model:
         item.ROIGenerationDescription = f"{made.model[:40].replace(chr(92), '/')} weights {made.weights_sha256[:12]}"
     return item

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.dataelem import RawDataElement
+from pydicom import Dataset
 
 from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
-from contourdesk.app.contours_raster import FILLED_KINDS, Raster, rasterise
+from contourdesk.app.contours_place import FILLED_KINDS, Placement, place
+from contourdesk.app.contours_raster import Raster, rasterise
 from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
+from contourdesk.app.references import OtherImages, References, differences, remark
 from contourdesk.app.resample_masks import rasterise_resampled
-from contourdesk.app.structures import Colour, Provenance, Structure
+from contourdesk.app.rtstruct_file import Roi, damaged, open_rtstruct, references_of, rois_of
+from contourdesk.app.structures import Mask, Provenance, Structure
+
+__all__ = ["References", "add_rtstruct", "read_rtstruct", "read_rtstruct_with_notes", "references", "why_refused"]
 
 _OFFSET_TOLD_MM = 0.01
-# For ROIs without a colour of their own; told apart on grey.
-_COLOURS: tuple[Colour, ...] = ((230, 75, 60), (60, 170, 230), (90, 200, 90), (240, 190, 50), (180, 110, 220))
-
-
-@dataclass(frozen=True)
-class References:
-    """What a structure set says that it was drawn on."""
-
-    series_uids: frozenset[str]
-    image_uids: frozenset[str]
-    frame_uids: frozenset[str]
 
 
 def references(path: Path) -> References:
@@ -40,55 +32,123 @@ def references(path: Path) -> References:
     ------
     UserError : the file can't be read.
     """
-    return _references(_read(path), path)
+    dataset = open_rtstruct(path)
+    try:
+        return references_of(dataset)
+    except DAMAGE as error:
+        raise damaged(path) from error
 
 
-def read_rtstruct(path: Path, case: Case) -> list[Structure]:
-    """Read the structures of a structure set, on the case's grid; names unique among themselves and the case's.
+def read_rtstruct(path: Path, case: Case, *, any_reference: bool = False) -> list[Structure]:
+    """Read all structures of a structure set, for callers that have nowhere to show notes.
 
     Raises
     ------
-    UserError : the file can't be read, isn't a structure set, or refers to another image.
+    UserError : as `read_rtstruct_with_notes`, and when any one structure can't be read for certain.
     """
-    return read_rtstruct_with_notes(path, case)[0]
+    structures, _, refused = _read(path, case, any_reference)
+    if refused:
+        raise UserError(refused[0], "Correct it where it was made, and export it again.")
+    return structures
 
 
-def add_rtstruct(case: Case, path: Path) -> Case:
+def read_rtstruct_with_notes(
+    path: Path, case: Case, *, any_reference: bool = False
+) -> tuple[list[Structure], tuple[str, ...]]:
+    """Read the structures of a structure set, on the case's grid; names unique among themselves and the case's.
+
+    Parameters
+    ----------
+    any_reference : take it also when its references are missing or wrong for this case, as the user asked; each
+        structure's provenance records that.
+
+    Returns
+    -------
+    Structures in the file's order, and what the reviewer should know: structures left out because they can't be read
+    for certain, contours not placed, names changed.
+
+    Raises
+    ------
+    OtherImages : its references are missing or wrong for this case (see `references.differences`); a UserError.
+    UserError : the file can't be read or isn't a structure set.
+    """
+    structures, notes, refused = _read(path, case, any_reference)
+    return structures, (*refused, *notes)
+
+
+def add_rtstruct(case: Case, path: Path, *, any_reference: bool = False) -> Case:
     """The case with a structure set's structures; when it can't be used, with a note that says why instead."""
     try:
-        structures, notes = read_rtstruct_with_notes(path, case)
+        structures, notes = read_rtstruct_with_notes(path, case, any_reference=any_reference)
     except UserError as error:
         structures, notes = [], (f"{error.message} Its structures were not loaded.",)
     source = replace(case.source, notes=(*case.source.notes, *notes))
     return replace(case, source=source, structures=replace(case.structures, items=(*case.structures, *structures)))
 
 
-def read_rtstruct_with_notes(path: Path, case: Case) -> tuple[list[Structure], tuple[str, ...]]:
-    """Like `read_rtstruct`, with what the reviewer should know: contours not placed, names changed."""
-    dataset = _read(path)
-    _check_refers(dataset, case, path)
+def why_refused(path: Path, case: Case) -> OtherImages | None:
+    """What to ask the user before a structure set is read with `any_reference`; None when there is nothing to ask.
+
+    Raises
+    ------
+    UserError : it can't be read in any case.
+    """
+    dataset = open_rtstruct(path)
     try:
-        rois, time = list(_rois(dataset)), _time(dataset)
-        parent = f"RTSTRUCT {dataset.get('SOPInstanceUID') or ''}".strip()  # a writer refers to it as predecessor
+        return _other_images(dataset, rois_of(dataset), case, path)
     except DAMAGE as error:
-        raise _damaged(path) from error
-    notes: list[str] = []
-    names = case.structures
+        raise damaged(path) from error
+
+
+def _read(path: Path, case: Case, any_reference: bool) -> tuple[list[Structure], list[str], list[str]]:
+    """Structures, notes on them, and why others were left out."""
+    dataset = open_rtstruct(path)
+    try:
+        rois = rois_of(dataset)
+        other = _other_images(dataset, rois, case, path)
+        time = _time(dataset)
+        parent = f"RTSTRUCT {dataset.get('SOPInstanceUID') or ''}".strip()  # a writer refers to it as predecessor
+        no_contours = "ROIContourSequence" not in dataset
+    except DAMAGE as error:
+        raise damaged(path) from error
+    if other is not None and not any_reference:
+        raise other
+    notes = [f"{path.name} holds no contours."] if rois and no_contours else []
+    made = Provenance("imported", time=time, parent=parent)
+    if other is not None:
+        made = replace(made, remark=remark(other.reasons))
+        notes.append(f"{path.name}: {made.remark}")
+    structures, more, refused = _structures(rois, case, made, any_reference)
+    return structures, notes + more, refused
+
+
+def _structures(
+    rois: Sequence[Roi], case: Case, made: Provenance, any_reference: bool
+) -> tuple[list[Structure], list[str], list[str]]:
+    frame, names = case.volume.grid.frame_of_reference_uid, case.structures
     out: list[Structure] = []
+    notes: list[str] = []
+    refused: list[str] = []
     for roi in rois:
+        own, problem = made, roi.problem
+        if frame and roi.frame_uid not in ("", frame):
+            own = replace(made, remark=made.remark or remark(("its frame of reference is another",)))
+            problem = problem or ("" if any_reference else "lies in another frame of reference")
+        raster = Raster(Mask(), problem) if problem else _filled(roi.contours, case)
+        if raster.problem:
+            refused.append(f'"{roi.name}" {raster.problem}. It was not loaded.')
+            continue
         name = names.free_name(roi.name)
         if name != roi.name:
             notes.append(f'A second structure called "{roi.name}" was renamed "{name}".')
-        raster = _filled(roi.contours, case)
+        notes.extend(f'"{name}" {note}.' for note in roi.notes)
+        notes.extend(_contour_notes(name, roi.contours))
         notes.extend(_raster_notes(name, raster))
-        provenance = Provenance("imported", time=time, parent=parent)
         out.append(
-            Structure(
-                name, roi.colour, raster.mask, provenance, interpreted_type=roi.interpreted_type, contours=roi.contours
-            )
+            Structure(name, roi.colour, raster.mask, own, interpreted_type=roi.interpreted_type, contours=roi.contours)
         )
         names = names.put(out[-1])
-    return out, tuple(notes)
+    return out, notes, refused
 
 
 def _filled(contours: Sequence[Contour], case: Case) -> Raster:
@@ -98,129 +158,69 @@ def _filled(contours: Sequence[Contour], case: Case) -> Raster:
     return rasterise(contours, case.volume.grid, source.image_uids)
 
 
-@dataclass(frozen=True)
-class _Roi:
-    name: str
-    colour: Colour
-    interpreted_type: str
-    contours: tuple[Contour, ...]
+# -- whose images --------------------------------------------------------------------------------------------------
 
 
-def _rois(dataset: Dataset) -> Iterator[_Roi]:
-    """ROIs in the file's order, joined by their numbers. Raises one of `DAMAGE`."""
-    outlines = {_number(item, "ReferencedROINumber"): item for item in _items(dataset, "ROIContourSequence")}
-    kinds = {
-        _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
-        for item in _items(dataset, "RTROIObservationsSequence")
-    }
-    for i, roi in enumerate(_items(dataset, "StructureSetROISequence")):
-        number = _number(roi, "ROINumber")
-        name = str(roi.get("ROIName") or "").strip() or f"ROI {number}"
-        outline = outlines.get(number, Dataset())
-        yield _Roi(name, _colour(outline, i), kinds.get(number) or "", tuple(_contours(outline)))
+def _other_images(dataset: Dataset, rois: Sequence[Roi], case: Case, path: Path) -> OtherImages | None:
+    """What to ask when the references don't agree. Raises one of `DAMAGE`."""
+    reasons = differences(references_of(dataset), case)
+    return OtherImages(path, reasons, _fit(rois, case)) if reasons else None
 
 
-def _read(path: Path) -> Dataset:
-    try:
-        dataset = dcmread(path)
-        modality = dataset.get("Modality")
-    except DAMAGE as error:
-        raise _damaged(path) from error
-    if modality != "RTSTRUCT" and "StructureSetROISequence" not in dataset:
-        raise UserError(f"{path.name} isn't an RT structure set.", "Choose a DICOM RTSTRUCT file.")
-    return dataset
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.")
-
-
-def _items(dataset: Dataset, keyword: str) -> Iterable[Dataset]:
-    return dataset.get(keyword) or ()
-
-
-def _number(item: Dataset, keyword: str) -> int:
-    value = item.get(keyword)
-    return -1 if value is None else int(value)
-
-
-def _references(dataset: Dataset, path: Path) -> References:
-    try:
-        frames, series, images = _referred(dataset)
-        for roi in _items(dataset, "StructureSetROISequence"):
-            frames.add(str(roi.get("ReferencedFrameOfReferenceUID", "")))
-        for outline in _items(dataset, "ROIContourSequence"):
-            for contour in _items(outline, "ContourSequence"):
-                images |= _images(contour)
-    except DAMAGE as error:
-        raise _damaged(path) from error
-    return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
-
-
-def _referred(dataset: Dataset) -> tuple[set[str], set[str], set[str]]:
-    """Frames of reference, series and images in the set's own list of references."""
-    frames, series, images = set(), set(), set()
-    for frame in _items(dataset, "ReferencedFrameOfReferenceSequence"):
-        frames.add(str(frame.get("FrameOfReferenceUID", "")))
-        for study in _items(frame, "RTReferencedStudySequence"):
-            for one in _items(study, "RTReferencedSeriesSequence"):
-                series.add(str(one.get("SeriesInstanceUID", "")))
-                images |= _images(one)
-    return frames, series, images
-
-
-def _images(item: Dataset) -> set[str]:
-    return {str(i.get("ReferencedSOPInstanceUID", "")) for i in _items(item, "ContourImageSequence")}
-
-
-def _check_refers(dataset: Dataset, case: Case, path: Path) -> None:
-    """Raise when nothing that the structure set refers to is this image."""
-    refers = _references(dataset, path)
-    if (
-        case.source.series_uid in refers.series_uids
-        or refers.image_uids & set(case.source.image_uids)
-        or case.volume.grid.frame_of_reference_uid in refers.frame_uids
-    ):
-        return
-    raise UserError(
-        f"{path.name} refers to another image: neither its frame of reference nor its series or images are these.",
-        "Open the CT that it was drawn on.",
+def _fit(rois: Iterable[Roi], case: Case) -> str:
+    """How the contours lie to the slices, in a sentence: what the user can judge an override by."""
+    grid, resampled = case.volume.grid, case.source.resampled
+    closed = placed = slanted = 0
+    furthest = 0.0
+    for roi in rois:
+        where: Placement = place(roi.contours, grid) if resampled is None else resampled.planes.place(roi.contours)
+        closed += len(where.closed)
+        if not where.in_slices:
+            slanted += len(where.closed)
+            continue
+        on = where.slices >= 0
+        placed += int(np.count_nonzero(on))
+        distance = where.offset * grid.spacing_mm[0]
+        furthest = max(furthest, float(distance[on].max(initial=0.0)))
+    if not closed:
+        return "It has no closed contours."
+    tilted = f", {slanted} lie on planes of another direction" if slanted else ""
+    off = closed - placed - slanted
+    return (
+        f"Of its {closed} closed contours {placed} fall on the slices, at most {furthest:.2f} mm from them{tilted}, "
+        f"{off} lie outside the images."
     )
 
 
-def _contours(outline: Dataset) -> Iterator[Contour]:
-    """Contours as they came. Raises one of `DAMAGE`."""
-    for item in _items(outline, "ContourSequence"):
-        points = _points(item)
-        if not np.isfinite(points).all():
-            raise ValueError("a contour's point is not a number")
-        kind = str(item.get("ContourGeometricType") or "CLOSED_PLANAR").strip()
-        if kind in FILLED_KINDS and len(points) > 1 and np.array_equal(points[0], points[-1]):
-            points = points[:-1]
-        if len(points):
-            yield Contour(points, kind, next(iter(_images(item)), ""))
+# -- notes ---------------------------------------------------------------------------------------------------------
 
 
-def _points(item: Dataset) -> NDArray[np.float64]:
-    """(n, 3) LPS mm. A clinical set has a million numbers: they are taken from the raw text where it is still there."""
-    raw = item.get_item("ContourData") if "ContourData" in item else None
-    if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes):
-        text = raw.value.decode("ascii").strip("\0 ")
-        return np.array(text.split("\\") if text else [], dtype=np.float64).reshape(-1, 3)
-    value = item.get("ContourData")
-    return np.array([] if value is None else value, dtype=np.float64).reshape(-1, 3)
+def _contour_notes(name: str, contours: Sequence[Contour]) -> Iterator[str]:
+    """Contours that are kept and written back, but fill nothing whatever the images are."""
+    small = sum(c.kind in FILLED_KINDS and len(c.points_lps) < 3 for c in contours)
+    if small:
+        yield f"Of fewer than three points, kept and not filled: {_some(small, name)}."
+    kinds = sorted({c.kind for c in contours if c.kind not in FILLED_KINDS})
+    if kinds:
+        count = sum(c.kind in kinds for c in contours)
+        yield f"Points or lines, kept and not filled: {_some(count, name)} ({', '.join(kinds)})."
 
 
 def _raster_notes(name: str, raster: Raster) -> Iterator[str]:
-    def some(count: int) -> str:
-        return f'{count} contour{"" if count == 1 else "s"} of "{name}"'
-
     if raster.outside:
-        yield f"Outside the images and not shown: {some(raster.outside)}."
+        yield f"Outside the images and not shown: {_some(raster.outside, name)}."
+    if raster.between:
+        yield (f"Between slices and not shown, as another plane is nearer to the slice: {_some(raster.between, name)}.")
+    if raster.repeated:
+        yield f"There a second time with the same points, and counted once: {_some(raster.repeated, name)}."
     if raster.slanted:
-        yield f"Not in the planes of the images and not shown: {some(raster.slanted)}."
+        planes = f"planes {raster.plane_spacing_mm:.2f} mm apart" if raster.plane_spacing_mm else "one plane"
+        yield (
+            f'"{name}" is drawn on {planes} that are not the images\'. Each voxel belongs to the plane nearest to it; '
+            "once it is edited, it is written on the slices."
+        )
     if raster.clipped:
-        yield f"Over the edge of the images and shown as far as those go: {some(raster.clipped)}."
+        yield f"Over the edge of the images and shown as far as those go: {_some(raster.clipped, name)}."
     if raster.overlapping:
         slices = "1 slice" if raster.overlapping == 1 else f"{raster.overlapping} slices"
         yield (
@@ -231,13 +231,8 @@ def _raster_notes(name: str, raster: Raster) -> Iterator[str]:
         yield f'Contours of "{name}" lie up to {raster.largest_offset_mm:.2f} mm from their slices.'
 
 
-def _colour(outline: Dataset, index: int) -> Colour:
-    value = outline.get("ROIDisplayColor")
-    try:
-        red, green, blue = (min(255, max(0, int(v))) for v in value)
-    except (TypeError, ValueError):
-        return _COLOURS[index % len(_COLOURS)]
-    return red, green, blue
+def _some(count: int, name: str) -> str:
+    return f'{count} contour{"" if count == 1 else "s"} of "{name}"'
 
 
 def _time(dataset: Dataset) -> str:

@@ -120,9 +120,8 @@ def test_nearest_slice_within_half_a_slice(offset: float, where: int) -> None:
 
 
 def test_what_can_not_be_placed_is_counted() -> None:
-    slanted = Contour(PLAIN.to_world(np.column_stack([np.linspace(0, 4, 500), circle(6)])))
-    raster = rasterise([contour(PLAIN, circle(6), k) for k in (-3, -0.6, -0.4, 4.4, 4.6, 9)] + [slanted], PLAIN)
-    assert (raster.outside, raster.slanted) == (4, 1)
+    raster = rasterise([contour(PLAIN, circle(6), k) for k in (-3, -0.6, -0.4, 4.4, 4.6, 9)], PLAIN)
+    assert (raster.outside, raster.slanted, raster.problem) == (4, 0, "")
     assert (
         raster.mask.offset[0] == 0 and raster.mask.bits.shape[0] == 5 and raster.mask.bits.any(axis=(1, 2)).sum() == 2
     )
@@ -132,7 +131,8 @@ def test_clipped_at_the_edge_of_the_image() -> None:
     raster = rasterise([contour(PLAIN, circle(12, 2, 3))], PLAIN)
     assert raster.clipped == 1
     assert np.array_equal(raster.mask.dense(SHAPE)[2], distance(2, 3) < 12)
-    assert rasterise([contour(PLAIN, circle(5, -30, 3))], PLAIN).mask.is_empty
+    beside = rasterise([contour(PLAIN, circle(5, -30, 3))], PLAIN)
+    assert beside.mask.is_empty and (beside.outside, beside.clipped) == (1, 0)
 
 
 def test_overlapping_outlines_are_told() -> None:
@@ -142,6 +142,57 @@ def test_overlapping_outlines_are_told() -> None:
     assert rasterise([contour(PLAIN, square), contour(PLAIN, square + 6)], PLAIN).overlapping == 1
     apart = [contour(PLAIN, circle(6, 12, 12)), contour(PLAIN, circle(6, 26, 36)), contour(PLAIN, circle(3, 26, 36))]
     assert rasterise(apart, PLAIN).overlapping == 0
+
+
+def test_an_inner_loop_may_run_either_way() -> None:
+    outer, inner = circle(12), circle(8)
+    ring = (distance() < 12) & (distance() > 8)
+    assert np.array_equal(plane([contour(PLAIN, outer), contour(PLAIN, inner[::-1])]), ring)
+    assert np.array_equal(plane([contour(PLAIN, inner), contour(PLAIN, outer)]), ring)  # and come first
+
+
+def test_a_contour_that_is_there_twice_counts_once() -> None:
+    # Also when it begins elsewhere, runs the other way, or repeats its first point.
+    again = np.roll(circle(9)[::-1], 77, axis=0)
+    raster = rasterise([contour(PLAIN, circle(9)), contour(PLAIN, again), contour(PLAIN, circle(4))], PLAIN)
+    assert raster.repeated == 1
+    assert np.array_equal(raster.mask.dense(SHAPE)[2], (distance() < 9) & (distance() > 4))
+    closed = np.vstack([circle(9), circle(9)[:1]])
+    assert rasterise([contour(PLAIN, circle(9)), contour(PLAIN, closed)], PLAIN).mask.count == (distance() < 9).sum()
+    # Where a file asks for parity in so many words, it has its way.
+    both = [contour(PLAIN, circle(9), kind="CLOSEDPLANAR_XOR")] * 2
+    assert rasterise(both, PLAIN).mask.is_empty
+
+
+def test_finer_planes_than_the_slices_do_not_cancel_each_other() -> None:
+    # A cone on planes 1 mm apart, slices 3 mm apart: each slice shows the plane at its own height.
+    contours = [contour(PLAIN, circle(5 + 6 * k), k) for k in np.arange(0, 1.4, 1 / 3)]
+    raster = rasterise(contours, PLAIN)
+    assert raster.between == 3
+    dense = raster.mask.dense(SHAPE)
+    for k in (0, 1):
+        assert np.array_equal(dense[k], distance() < 5 + 6 * k)
+    # Two planes equally near: always the lower one.
+    pair = [contour(PLAIN, circle(5), 1.8), contour(PLAIN, circle(9), 2.2)]
+    for contours in (pair, pair[::-1]):
+        assert np.array_equal(plane(contours), distance() < 5)
+
+
+def test_a_ring_a_little_off_its_slice_stays_a_ring() -> None:
+    contours = [contour(PLAIN, circle(12), 2 + 0.13 / 3), contour(PLAIN, circle(8), 2.0)]
+    assert np.array_equal(plane(contours), (distance() < 12) & (distance() > 8))
+
+
+def test_the_named_image_decides_between_two_slices() -> None:
+    one = Contour(contour(PLAIN, circle(6), 2.5).points_lps, image_uid="1.3")
+    assert rasterise([one], PLAIN, [f"1.{k}" for k in range(5)]).mask.offset[0] == 3
+    assert rasterise([one], PLAIN).mask.offset[0] == 2
+
+
+def test_absurd_coordinates_cost_nothing() -> None:
+    far = [contour(PLAIN, circle(6) * scale, k) for scale in (1e6, 1e15) for k in (2, 1e12)]
+    raster = rasterise([*far, contour(PLAIN, circle(6), 3)], PLAIN)
+    assert raster.outside == 4 and raster.mask.count == (distance() < 6).sum()
 
 
 def test_points_and_lines_fill_nothing() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,20 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from phantoms import CtPhantom, Roi, make_ct, make_rtstruct
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from contourdesk.app.case import Case
 from contourdesk.app.dicom_read import read_series, scan
+from contourdesk.app.dicom_write import write_rtstruct
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
-from contourdesk.app.rtstruct_read import read_rtstruct
+from contourdesk.app.project import load as load_review
+from contourdesk.app.project import save
+from contourdesk.app.references import OtherImages
+from contourdesk.app.review import ReviewSession
+from contourdesk.app.rtstruct_read import add_rtstruct, read_rtstruct, read_rtstruct_with_notes, why_refused
 
 
 def disc(
@@ -97,18 +104,18 @@ def test_contours_outside_are_kept_and_told(tmp_path: Path) -> None:
     )
 
 
-def test_closing_point_is_not_repeated_and_colour_may_lack(tmp_path: Path) -> None:
+def test_a_repeated_closing_point_is_kept_and_colour_may_lack(tmp_path: Path) -> None:
     ct = make_ct(tmp_path)
     points = np.vstack([disc(ct, 3), disc(ct, 3)[:1]])
     make_rtstruct(
         tmp_path / "rs.dcm", ct, [Roi("A", [("CLOSED_PLANAR", points, "")], colour=None, interpreted_type=None)]
     )
     (one,) = load(tmp_path).structures
-    assert one.contours is not None and len(one.contours[0].points_lps) == 200
+    assert one.contours is not None and len(one.contours[0].points_lps) == 201
     assert len(one.colour) == 3 and one.interpreted_type == ""
 
 
-def blank_references(ds: Dataset) -> None:
+def no_list(ds: Dataset) -> None:
     del ds.ReferencedFrameOfReferenceSequence
 
 
@@ -123,35 +130,118 @@ def other_references(ds: Dataset) -> None:
         roi.ReferencedFrameOfReferenceUID = generate_uid()
     for outline in ds.ROIContourSequence:
         for contour in outline.ContourSequence:
-            del contour.ContourImageSequence
+            contour.pop("ContourImageSequence", None)
 
 
-def only_frame(ds: Dataset) -> None:
-    frame = ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
-    other_references(ds)
-    ds.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = frame
+def no_contour_images(ds: Dataset) -> None:
+    for outline in ds.ROIContourSequence:
+        for contour in outline.ContourSequence:
+            contour.pop("ContourImageSequence", None)
 
 
 def only_contour_images(ds: Dataset) -> None:
     del ds.ReferencedFrameOfReferenceSequence
     for roi in ds.StructureSetROISequence:
+        del roi.ReferencedFrameOfReferenceUID
+
+
+def only_frame(ds: Dataset) -> None:
+    del ds.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+    no_contour_images(ds)
+
+
+def more_images(ds: Dataset) -> None:
+    series = ds.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    for image in series.ContourImageSequence[3:]:
+        image.ReferencedSOPInstanceUID = generate_uid()
+
+
+@pytest.mark.parametrize("edit", [None, no_list, no_contour_images, only_contour_images, only_frame, more_images])
+def test_what_is_named_agrees(tmp_path: Path, edit: Callable[[Dataset], None] | None) -> None:
+    ct = make_ct(tmp_path)
+    path = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=edit)
+    case = load(tmp_path)
+    assert [s.name for s in case.structures] == ["Organ"] and case.structures.items[0].provenance.remark == ""
+    assert why_refused(path, case) is None
+
+
+def other_frame(ds: Dataset) -> None:
+    ds.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = generate_uid()
+    for roi in ds.StructureSetROISequence:
         roi.ReferencedFrameOfReferenceUID = generate_uid()
 
 
-@pytest.mark.parametrize("edit", [None, blank_references, only_frame, only_contour_images])
-def test_any_one_reference_is_enough(tmp_path: Path, edit: Callable[[Dataset], None] | None) -> None:
-    ct = make_ct(tmp_path)
-    make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=edit)
-    assert [s.name for s in load(tmp_path).structures] == ["Organ"]
+def other_images(ds: Dataset) -> None:
+    frame = ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
+    other_references(ds)
+    ds.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = frame
+    for roi in ds.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = frame
 
 
-def test_another_images_structures_do_not_stop_the_ct(tmp_path: Path) -> None:
-    ct = make_ct(tmp_path)
-    path = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=other_references)
-    case = load(tmp_path)
-    assert len(case.structures) == 0 and "rs.dcm" in case.source.notes[0] and "not loaded" in case.source.notes[0]
-    with pytest.raises(UserError, match=r"rs\.dcm refers to another image"):
+def no_references(ds: Dataset) -> None:
+    no_contour_images(ds)
+    only_contour_images(ds)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (other_references, "its frame of reference is another; its series and images are others"),
+        (other_frame, "its frame of reference is another"),
+        (other_images, "its series and images are others"),
+        (no_references, "it names no series, no images and no frame of reference"),
+    ],
+)
+def test_wrong_or_missing_references_are_refused_unless_the_user_takes_it_on(
+    tmp_path: Path, edit: Callable[[Dataset], None], said: str
+) -> None:
+    ct = make_ct(tmp_path / "ct")
+    off = [("CLOSED_PLANAR", disc(ct, 9.4), ""), ("CLOSED_PLANAR", disc(ct, 40), "")]
+    path = make_rtstruct(tmp_path / "ct" / "rs.dcm", ct, [organ(ct), Roi("Off", off)], edit=edit)
+    case = load(tmp_path / "ct")
+    assert len(case.structures) == 0
+    with pytest.raises(OtherImages, match=r"rs\.dcm was not made on these images") as caught:
         read_rtstruct(path, case)
+    question = why_refused(path, case)
+    assert question is not None and question.reasons == caught.value.reasons
+    assert f"as far as it says: {said}." in str(question)
+    assert "Of its 6 closed contours 5 fall on the slices, at most 1.20 mm from them, 1 lie outside the images." in str(
+        question
+    )
+    structures, notes = read_rtstruct_with_notes(path, case, any_reference=True)
+    assert [s.name for s in structures] == ["Organ", "Off"] and not structures[0].mask.is_empty
+    assert all(f"reviewer's word: {said}." in s.provenance.remark for s in structures)
+    assert any("Taken over against its references" in n for n in notes)
+
+
+def test_an_override_is_kept_in_the_review_and_in_what_is_exported(tmp_path: Path) -> None:
+    ct = make_ct(tmp_path / "ct")
+    path = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=other_frame)
+    case = add_rtstruct(load(tmp_path / "ct"), path, any_reference=True)
+    session = ReviewSession(case)
+    run(save(session.snapshot(), tmp_path / "review"))
+    (one,) = run(load_review(tmp_path / "review")).structures
+    assert one.provenance.remark.endswith("on the reviewer's word: its frame of reference is another.")
+    session.paint(one.id, (7, 30, 20), np.ones((1, 2, 2), bool))  # an edit does not wash it off
+    out = dcmread(write_rtstruct(case, session.structures.items, tmp_path / "out.dcm"))
+    assert one.provenance.remark in out.StructureSetROISequence[0].ROIDescription
+
+
+def test_a_structure_in_another_frame_of_reference_is_left_out(tmp_path: Path) -> None:
+    def edit(ds: Dataset) -> None:
+        ds.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = generate_uid()
+
+    ct = make_ct(tmp_path)
+    path = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct), organ(ct, "On MR")], edit=edit)
+    case = load(tmp_path)
+    assert [s.name for s in case.structures] == ["Organ"]
+    assert case.source.notes == ('"On MR" lies in another frame of reference. It was not loaded.',)
+    bare = replace(case, structures=None)
+    both = read_rtstruct_with_notes(path, bare, any_reference=True)[0]
+    assert [bool(s.provenance.remark) for s in both] == [False, True]
+    with pytest.raises(UserError, match="On MR"):
+        read_rtstruct(path, bare)
 
 
 def test_each_series_gets_its_own_structures(tmp_path: Path) -> None:
@@ -178,7 +268,9 @@ def test_damaged_sets_do_not_stop_the_ct(tmp_path: Path) -> None:
     ct = make_ct(tmp_path)
     make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)], edit=damage)
     case = load(tmp_path)
-    assert len(case.structures) == 0 and "rs.dcm can't be read" in case.source.notes[0]
+    assert len(case.structures) == 0 and case.source.notes == (
+        '"Organ" has a contour (number 1) of 4 numbers, which don\'t make points. It was not loaded.',
+    )
     with pytest.raises(UserError, match=r"slice000\.dcm isn't an RT structure set"):
         read_rtstruct(ct.files[0], case)
 
