@@ -41,8 +41,8 @@ hbbeie egciaagge hbbeei eiifff eii iaaiee ffffdfffd ieifff fdffff iiefff fffffd 
 """
 _BLOCK = 1 << 18  # voxels that are worked on at a time; they stay in the processor's cache
 _OFFSETS = 1000  # so many offsets are tried at most, about 6 voxels round about
-_TRY = 500  # what it costs to try an offset, in lookups
-_TREE = 20  # what it costs to put a point into the tree, in lookups; to ask for one costs four times as much or more
+_TRY = 8000  # lookups at a time at least: what numpy needs for one round apart from them
+_TREE = 40  # what it costs to put a point into the tree, in lookups; to ask for one costs four times as much or more
 _PARALLEL = 20_000  # points from which on threads pay
 _LEAF = 64  # found by trying; nearly equidistant surfaces profit from leaves larger than scipy's 10
 
@@ -110,12 +110,13 @@ def nearest_mm(cells: Index, others: Index, steps: Float, up_to_mm: float = np.i
         left = _look_around(cells, others, steps, up_to_mm, out)
         if left.size:
             out[left] = _ask_tree(cells[:, left], others, steps, up_to_mm)
+    out[out > up_to_mm] = np.inf
     return out
 
 
 def _look_around(cells: Index, others: Index, steps: Float, up_to_mm: float, out: Float) -> Index:
     """Put the distances into `out` that a try of the nearest offsets finds; return which cells still need one."""
-    offsets, mm, first = _offsets(tuple(float(v) for v in steps.ravel()))
+    offsets, mm = _offsets(tuple(float(v) for v in steps.ravel()))
     reach = offsets.max(axis=1)
     low, high = others.min(axis=1) - reach, others.max(axis=1) + reach
     inside = np.ones(cells.shape[1], bool)
@@ -128,16 +129,18 @@ def _look_around(cells: Index, others: Index, steps: Float, up_to_mm: float, out
     left = np.flatnonzero(inside)
     at = _number(cells[:, left], corner, shape)
     jumps = _number(offsets, np.zeros(3, np.int64), shape)
-    spent = 0
-    for start, stop in zip(first, [*first[1:], len(jumps)], strict=True):
-        spent += (stop - start) * (at.size + _TRY)
-        if at.size == 0 or mm[start] > up_to_mm or spent > _TREE * (others.shape[1] + 4 * at.size):
-            break
-        hit = there[at + jumps[start]]
-        for jump in jumps[start + 1 : stop]:
-            hit |= there[at + jump]
-        out[left[hit]] = mm[start]
-        left, at = left[~hit], at[~hit]
+    start = spent = 0
+    while at.size and start < len(jumps) and mm[start] <= up_to_mm and spent < _TREE * (others.shape[1] + 4 * at.size):
+        stop = start + max(1, _TRY // at.size)
+        hits = there[at + jumps[start:stop, None]]
+        hit = hits.any(axis=0)
+        if hit.any():
+            out[left[hit]] = mm[start + hits[:, hit].argmax(axis=0)]
+            left, at = left[~hit], at[~hit]
+        spent += hits.size + _TRY
+        start = stop
+    if start < len(jumps) and mm[start] > up_to_mm:
+        return np.zeros(0, np.int64)  # all that is near enough was tried
     return np.concatenate([left, np.flatnonzero(~inside)])
 
 
@@ -149,8 +152,8 @@ def _number(index: Index, corner: Index, shape: Index) -> Index:
 
 
 @lru_cache(maxsize=16)
-def _offsets(steps: tuple[float, ...]) -> tuple[Index, Float, list[int]]:
-    """Steps between cells (3, n) by their length, lengths (n,) in mm, and where in them each length comes first."""
+def _offsets(steps: tuple[float, ...]) -> tuple[Index, Float]:
+    """Steps between cells (3, n) by their length, and the lengths (n,) in mm; none that is shorter is left out."""
     matrix = np.array(steps).reshape(3, 3)
     radius = (_OFFSETS * abs(np.linalg.det(matrix)) * 3 / (4 * np.pi)) ** (1 / 3)
     reach = np.floor(radius * np.linalg.norm(np.linalg.inv(matrix), axis=1)).astype(np.int64)
@@ -158,19 +161,17 @@ def _offsets(steps: tuple[float, ...]) -> tuple[Index, Float, list[int]]:
     mm = _length_mm(offsets, matrix)
     order = np.argsort(mm, kind="stable")
     order = order[mm[order] <= radius][:_OFFSETS]
-    mm = mm[order]
-    return offsets[:, order], mm, np.flatnonzero(np.diff(mm, prepend=-1.0)).tolist()
+    return offsets[:, order], mm[order]
 
 
 def _ask_tree(cells: Index, others: Index, steps: Float, up_to_mm: float) -> Float:
     out = np.full(cells.shape[1], np.inf)
     tree = cKDTree((steps @ others).T, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
-    # A little more than asked for, since the tree rounds; what is too far is dropped below.
+    # A little more than asked for, since the tree rounds.
     limit, workers = up_to_mm * (1 + 1e-9), -1 if cells.shape[1] > _PARALLEL else 1
     _, hit = tree.query((steps @ cells).T, distance_upper_bound=limit, workers=workers)
     near = hit < others.shape[1]
-    mm = _length_mm(cells[:, near] - others[:, hit[near]], steps)
-    out[near] = np.where(mm <= up_to_mm, mm, np.inf)
+    out[near] = _length_mm(cells[:, near] - others[:, hit[near]], steps)
     return out
 
 
