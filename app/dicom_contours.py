@@ -83,7 +83,10 @@ def _images_of(contours: Sequence[Contour], case: Case) -> Iterator[int | None]:
 
 
 def contour_sequence(drawn: Sequence[Drawn], case: Case) -> RawDataElement:
-    """The Contour Sequence of a ROI, as bytes in implicit VR, little endian: as objects it would take minutes."""
+    """The Contour Sequence of a ROI, as bytes in implicit VR, little endian: as objects it would take minutes.
+
+    It is called UN, which implicit VR doesn't write, because pydicom looks into what is called SQ.
+    """
     source = case.source
     references: dict[int, bytes] = {}
     items = []
@@ -103,7 +106,7 @@ def contour_sequence(drawn: Sequence[Drawn], case: Case) -> RawDataElement:
         parts.append(_element(0x3006, 0x0050, text))
         items.append(_item(b"".join(parts)))
     value = b"".join(items)
-    return RawDataElement(CONTOUR_SEQUENCE, "SQ", len(value), value, 0, True, True)
+    return RawDataElement(CONTOUR_SEQUENCE, "UN", len(value), value, 0, True, True)
 
 
 def _texts(drawn: Sequence[Drawn]) -> list[bytes]:

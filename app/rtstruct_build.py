@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydicom.charset import default_encoding
 from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
 
@@ -153,8 +154,8 @@ def _outline(structure: Structure, drawn: Sequence[Drawn], number: int, case: Ca
     if drawn:  # a ROI without contours is valid only without the sequence
         sequence = contour_sequence(drawn, case)
         item[sequence.tag] = sequence
-        # It is written as it is: pydicom would make objects of the bytes else, and bytes of those again.
-        item.set_original_encoding(True, True, item._character_set)
+        # Said to come from a file of the kind that is written: else pydicom makes objects of the bytes, and bytes again.
+        item.set_original_encoding(True, True, default_encoding)
     item.ReferencedROINumber = number
     return item
 
