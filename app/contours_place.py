@@ -9,6 +9,7 @@ The rules depend on nothing but contours and grid; so reader, editor and writer,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -106,7 +107,9 @@ def _nearest(depth: Float, count: int) -> Int:
 
 def _prefer_named(where: Int, depth: Float, named: Sequence[str], image_uids: Sequence[str]) -> None:
     """Put contours on the slice that they name, in place, where that is near."""
-    number = {uid: k for k, uid in enumerate(image_uids) if uid}
+    # Frames of one multi-frame image share its UID, which then names no slice.
+    once = Counter(image_uids)
+    number = {uid: k for k, uid in enumerate(image_uids) if uid and once[uid] == 1}
     for i, uid in enumerate(named):
         k = number.get(uid)
         if k is not None and abs(depth[i] - k) <= _NAMED:
