@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from contourdesk.app.geometry import Box, Float, Grid
-from contourdesk.app.structures import Bits, Mask, tight_box
+from contourdesk.app.structures import Bits, Mask
 from contourdesk.app.surfels import Codes, Index, cell_areas, cell_steps, nearest_mm, surface_cells
 
 _BLOCK = 1 << 18  # voxels whose outline is looked for at a time; they stay in the processor's cache
@@ -191,10 +191,9 @@ def _pixel_mm(grid: Grid) -> float:
 
 def _path_pixels(final: Mask, proposal: Mask) -> tuple[int, int]:
     """Outline voxels of `final`, and how many of them are none of `proposal`."""
-    tight = tight_box(final.bits)
-    if tight is None:
+    z, y, x = final.tight.box
+    if x.start == x.stop:
         return 0, 0
-    z, y, x = (slice(s.start + o, s.stop + o) for s, o in zip(tight, final.offset, strict=True))
     step = max(1, _BLOCK // ((y.stop - y.start) * (x.stop - x.start)))
     path = added = 0
     for first in range(z.start, z.stop, step):

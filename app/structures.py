@@ -45,19 +45,23 @@ class Mask:
     def from_dense(cls, array: NDArray[np.generic], offset: tuple[int, int, int] = (0, 0, 0)) -> Mask:
         """Tight mask of the non-zero voxels of `array`, whose first voxel lies at `offset`. Copies."""
         bits = np.asarray(array)
-        if bits.dtype != bool:
-            bits = bits != 0
-        box = tight_box(bits)
-        if box is None:
-            return cls()
-        start = (offset[0] + box[0].start, offset[1] + box[1].start, offset[2] + box[2].start)
-        return cls(start, bits[box].copy())
+        tight = cls(offset, bits if bits.dtype == bool else bits != 0).tight
+        return cls(tight.offset, tight.bits.copy())
 
     @property
     def box(self) -> Box:
         """The box in the grid."""
         z, y, x = (slice(o, o + n) for o, n in zip(self.offset, self.bits.shape, strict=True))
         return z, y, x
+
+    @property
+    def tight(self) -> Mask:
+        """The same mask in the smallest box that holds it; a view of the same voxels. Empty ones have no box."""
+        box = tight_box(self.bits)
+        if box is None:
+            return Mask()
+        z, y, x = (o + s.start for o, s in zip(self.offset, box, strict=True))
+        return Mask((z, y, x), self.bits[box])
 
     @property
     def count(self) -> int:
@@ -98,9 +102,7 @@ class Mask:
 
     def equals(self, other: Mask) -> bool:
         """Whether both have the same voxels set."""
-        a, b = Mask.from_dense(self.bits, self.offset), Mask.from_dense(other.bits, other.offset)
-        if a.bits.size == 0 or b.bits.size == 0:
-            return a.bits.size == b.bits.size
+        a, b = self.tight, other.tight
         return a.offset == b.offset and np.array_equal(a.bits, b.bits)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from contourdesk.app.geometry import Float, Grid
-from contourdesk.app.structures import Mask, tight_box
+from contourdesk.app.structures import Mask
 
 Index = NDArray[np.int64]
 Codes = NDArray[np.uint8]
@@ -56,15 +56,15 @@ def surface_cells(mask: Mask) -> tuple[Index, Codes]:
     (n,) uint8 code with bit 7 for the corner (z - 1, y - 1, x - 1), bit 6 for (z - 1, y - 1, x), ... bit 0 for
     (z, y, x).
     """
-    tight = tight_box(mask.bits)
-    if tight is None:
+    tight = mask.tight
+    if tight.is_empty:
         return np.zeros((3, 0), np.int64), np.zeros(0, np.uint8)
-    z, y, x = (slice(s.start + o - 1, s.stop + o + 1) for s, o in zip(tight, mask.offset, strict=True))
+    z, y, x = (slice(s.start - 1, s.stop + 1) for s in tight.box)
     size = (y.stop - y.start - 1) * (x.stop - x.start - 1)
     step = max(1, _BLOCK // size)
     where, codes = [], []
     for first in range(z.start, z.stop - 1, step):
-        bits = mask.read((slice(first, min(first + step + 1, z.stop)), y, x)).view(np.uint8)
+        bits = tight.read((slice(first, min(first + step + 1, z.stop)), y, x)).view(np.uint8)
         code = (bits[:, :, :-1] << 1) | bits[:, :, 1:]
         code = (code[:, :-1] << 2) | code[:, 1:]
         code = ((code[:-1] << 4) | code[1:]).ravel()
