@@ -2,7 +2,8 @@
 
 A file in an archive is named by a plain path that goes on after the archive's own: ``ct.zip/CT/IM1``. `open_binary`
 opens both kinds. An archive is checked as a whole when it is first met: encrypted or damaged ones, names that point out
-of it and archives that would unpack to absurd sizes are refused.
+of it and archives that would unpack to absurd sizes are refused. Every file is compared with its checksum when its
+header is read.
 """
 
 from __future__ import annotations
@@ -90,9 +91,12 @@ def fingerprint(path: Path) -> tuple[int, int]:
         return info.file_size, info.CRC
 
 
-def inflated(stream: BinaryIO, start: int, size: int, limit: int) -> BinaryIO:
-    """What a raw deflate stream from byte `start` of `size` holds, at most `limit` bytes of it; it can be sought in."""
-    return io.BufferedReader(_Unpacked(stream, (start, size - start), limit), _CHUNK)
+def inflated(stream: BinaryIO, start: int, size: int, limit: int, *, keep_open: bool = False) -> BinaryIO:
+    """What a raw deflate stream from byte `start` of `size` holds, at most `limit` bytes of it; it can be sought in.
+
+    Closing it closes `stream`, unless that is to be kept open.
+    """
+    return io.BufferedReader(_Unpacked(stream, (start, size - start), limit, keep_open=keep_open), _CHUNK)
 
 
 def check_to_end(stream: BinaryIO) -> None:
@@ -101,8 +105,8 @@ def check_to_end(stream: BinaryIO) -> None:
     if isinstance(raw, _Unpacked) and raw.checksum is not None:
         while stream.read(_CHUNK):
             pass
-        if raw.tell() != raw.size:
-            raise zipfile.BadZipFile("shorter than the archive says")
+        if not raw.is_whole:
+            raise zipfile.BadZipFile("not what was packed")
 
 
 class _Unpacked(io.RawIOBase):
@@ -114,11 +118,19 @@ class _Unpacked(io.RawIOBase):
     """
 
     def __init__(
-        self, stream: BinaryIO, part: tuple[int, int], size: int, checksum: int | None = None, stored: bool = False
+        self,
+        stream: BinaryIO,
+        part: tuple[int, int],
+        size: int,
+        checksum: int | None = None,
+        *,
+        stored: bool = False,
+        keep_open: bool = False,
     ) -> None:
         super().__init__()
+        self.name = getattr(stream, "name", "")  # pydicom asks for it
         self.size, self.checksum = size, checksum
-        self._stream, self._part, self._stored = stream, part, stored
+        self._stream, self._part, self._stored, self._keep_open = stream, part, stored, keep_open
         self._begin()
 
     def _begin(self) -> None:
@@ -150,8 +162,14 @@ class _Unpacked(io.RawIOBase):
         view[: len(data)] = data
         return len(data)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all was read, and agrees with the checksum."""
+        return self._at == self.size and self._sum == self.checksum
+
     def close(self) -> None:
-        self._stream.close()
+        if not self._keep_open:
+            self._stream.close()
         super().close()
 
     def _more(self, count: int) -> bytes:
@@ -191,7 +209,7 @@ def _open_member(archive: Path, info: zipfile.ZipInfo) -> BinaryIO:
         names = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
         part = info.header_offset + _LOCAL_HEADER + names, info.compress_size
         stored = info.compress_type == zipfile.ZIP_STORED
-        return io.BufferedReader(_Unpacked(stream, part, info.file_size, info.CRC, stored), _CHUNK)
+        return io.BufferedReader(_Unpacked(stream, part, info.file_size, info.CRC, stored=stored), _CHUNK)
     except BaseException:
         stream.close()
         raise
@@ -208,7 +226,7 @@ def _index(archive: str, size: int, changed: int) -> Mapping[str, zipfile.ZipInf
     name = Path(archive).name
     try:
         with zipfile.ZipFile(archive) as opened:
-            infos = [info for info in opened.infolist() if not info.is_dir()]
+            infos = [info for info in opened.infolist() if not info.is_dir() or info.file_size]
     except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, LookupError, EOFError) as error:
         raise UserError(f"{name} can't be read as a zip archive; it may be cut short.", "Copy it again.") from error
     _check(name, infos, size)
@@ -227,6 +245,8 @@ def _check(name: str, infos: list[zipfile.ZipInfo], size: int) -> None:
             raise UserError(f"{name} is encrypted.", "Unpack it with its password and open the folder.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise UserError(f"{name} is packed by a method (number {info.compress_type}) that can't be read.", _UNPACK)
+        if info.is_dir():
+            raise UserError(f"{name} can't be read as a zip archive; it may be damaged.", "Copy it again.")
         parts = info.filename.replace("\\", "/").split("/")
         if ".." in parts or parts[0] == "" or ":" in parts[0]:
             raise UserError(f'{name} holds a file whose name leads out of it: "{info.filename}".', "Don't trust it.")

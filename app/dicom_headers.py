@@ -23,10 +23,11 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
-from contourdesk.app.archives import fingerprint, inflated, open_binary
+from contourdesk.app.archives import archive_of, check_to_end, fingerprint, inflated, open_binary
 from contourdesk.app.dicom_elements import PIXELS, Encoding, Place, Window, encoding_of, walk
 from contourdesk.app.dicom_places import MOST_INFLATED, Pixels, locate
 from contourdesk.app.dicom_syntaxes import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
+from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
 
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -185,17 +186,36 @@ def list_files(folder: Path) -> Job[list[Path]]:
 
 
 def read_header(path: Path) -> Header | Broken | None:
-    """The header, or why it can't be used, or None when the file isn't a DICOM object."""
-    values: dict[int, tuple[bytes, bytes]] = {}
+    """The header, or why it can't be used, or None when the file isn't a DICOM object.
+
+    Raises
+    ------
+    UserError : it lies in an archive which is damaged.
+    """
     try:
         with open_binary(path) as stream:
-            kind = _looks_like(stream)
-            if kind == "other":
-                wrong = path.suffix.lower() in _SUFFIXES
-                return Broken(path, "isn't readable as DICOM; it may be cut short") if wrong else None
-            return _read(path, stream, values, kind)
+            found = _read_stream(path, stream)
+            check_to_end(stream)
+            return found
+    except (zlib.error, zipfile.BadZipFile) as error:
+        archive = archive_of(path) or path
+        raise UserError(
+            f"{archive.name} is damaged: {path.name} in it can't be unpacked.", "Copy the archive again."
+        ) from error
     except OSError as error:
         return Broken(path, f"can't be read ({error.strerror or type(error).__name__})")
+
+
+def _read_stream(path: Path, stream: BinaryIO) -> Header | Broken | None:
+    values: dict[int, tuple[bytes, bytes]] = {}
+    try:
+        kind = _looks_like(stream)
+        if kind != "other":
+            return _read(path, stream, values, kind)
+        wrong = path.suffix.lower() in _SUFFIXES
+        return Broken(path, "isn't readable as DICOM; it may be cut short") if wrong else None
+    except OSError:
+        raise
     except DAMAGE:
         reason = "isn't readable as DICOM; it may be cut short or damaged"
         return Broken(path, reason, Header(path, values).text("SeriesInstanceUID"))
@@ -221,7 +241,8 @@ def _read(path: Path, stream: BinaryIO, values: dict[int, tuple[bytes, bytes]], 
     deflated_from = 0
     if declared == DEFLATED:
         deflated_from, at = at, 0
-        window = Window(inflated(stream, deflated_from, mark[0], MOST_INFLATED), MOST_INFLATED)
+        unpacked = inflated(stream, deflated_from, mark[0], MOST_INFLATED, keep_open=True)
+        window = Window(unpacked, MOST_INFLATED)
     encoding = encoding_of(window, at, Encoding(declared != IMPLICIT, declared != BIG_ENDIAN))
     pixels = _read_dataset(window, at, encoding, values)
     header = Header(path, values, encoding.little)

@@ -19,7 +19,7 @@ from contourdesk.app.archives import archive_of
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.dicom_headers import DAMAGE, Header, tag_words
 from contourdesk.app.dicom_series import Stack
-from contourdesk.app.dicom_stored import COPY_AGAIN, close_checked, open_pixels, read_stored
+from contourdesk.app.dicom_stored import COPY_AGAIN, open_pixels, read_stored
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import Job, Progress
@@ -127,16 +127,12 @@ def _tasks(headers: Sequence[Header]) -> Iterator[_Task]:
 
 def _read_task(array: NDArray[np.generic], task: _Task, finished: list[int], stop: threading.Event) -> None:
     """Read slices of one file into their places. Raises UserError, and _BeyondInt16."""
-    stream = open_pixels(task[0][1])
-    try:
+    with open_pixels(task[0][1]) as stream:
         for k, header in task:
             if stop.is_set():
                 return
             _put_hu(array[k], read_stored(header, stream), header)
             finished.append(k)
-        close_checked(stream, header)
-    finally:
-        stream.close()
 
 
 def _put_hu(out: NDArray[np.generic], stored: NDArray[np.generic], header: Header) -> None:

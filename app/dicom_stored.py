@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from contourdesk.app.archives import check_to_end, fingerprint
+from contourdesk.app.archives import fingerprint
 from contourdesk.app.dicom_headers import DAMAGE, Header, tag_words
 from contourdesk.app.dicom_places import Pixels
 from contourdesk.app.dicom_syntaxes import RLE, decode, decode_rle, describe, syntax_words
@@ -30,10 +30,9 @@ def open_pixels(header: Header) -> BinaryIO:
         if fingerprint(header.path) != pixels.fingerprint:
             raise UserError(f"{header.path.name} has changed since the folder was read.", "Open the folder again.")
         return pixels.open(header.path)
-    except OSError as error:
-        raise UserError(
-            f"{header.path.name} can't be read ({error.strerror or type(error).__name__}).", COPY_AGAIN
-        ) from error
+    except DAMAGE as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise UserError(f"{header.path.name} can't be read ({reason}).", COPY_AGAIN) from error
 
 
 def read_stored(header: Header, stream: BinaryIO) -> NDArray[np.generic]:
@@ -59,15 +58,6 @@ def read_stored(header: Header, stream: BinaryIO) -> NDArray[np.generic]:
     except DAMAGE as error:
         raise UserError(f"The pixels of {header.name} can't be read; it may be cut short.", COPY_AGAIN) from error
     return _only_stored_bits(values, stored, high, signed)
-
-
-def close_checked(stream: BinaryIO, header: Header) -> None:
-    """Close a slice's file; one in an archive must agree with its checksum. Raises UserError when it doesn't."""
-    try:
-        with stream:
-            check_to_end(stream)
-    except DAMAGE as error:
-        raise UserError(f"{header.path.name} is damaged: its checksum is wrong.", "Copy the archive again.") from error
 
 
 def pixel_digest(header: Header) -> bytes:

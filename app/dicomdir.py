@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydicom import dcmread
 
-from contourdesk.app.archives import open_binary
+from contourdesk.app.archives import fingerprint, open_binary
+from contourdesk.app.dicom_elements import Encoding, Window, items, walk
 from contourdesk.app.dicom_headers import DAMAGE, MEDIA_DIRECTORY
 from contourdesk.app.errors import UserError
 
 NAME = "DICOMDIR"
+_ENCODING = Encoding(True)  # always explicit, little endian
+_RECORDS, _FILE_ID = 0x00041220, 0x00041500
 _FEW = 3
 
 
@@ -57,23 +60,34 @@ def read_dicomdir(path: Path, files: Sequence[Path]) -> Listing:
     missing: list[str] = []
     by_name = {_plain(f.relative_to(path.parent).as_posix()): f for f in files if f.is_relative_to(path.parent)}
     try:
-        with open_binary(path) as stream:
-            records = dcmread(stream).get("DirectoryRecordSequence") or []
-        for record in records:
-            parts = record.get("ReferencedFileID")
-            if not parts:
-                continue
-            name = PurePosixPath(*([parts] if isinstance(parts, str) else parts)).as_posix()
-            found = by_name.get(_plain(name))
-            if found is None:
-                missing.append(name)
-            else:
-                there.append(found)
+        names = _names(path)
     except DAMAGE as error:
         raise UserError(
             f"{path.name} can't be read; it may be cut short or damaged.", "Open the folder that it lies in instead."
         ) from error
+    for name in names:
+        found = by_name.get(_plain(name))
+        if found is None:
+            missing.append(name)
+        else:
+            there.append(found)
     return Listing(tuple(dict.fromkeys(there)), tuple(missing))
+
+
+def _names(path: Path) -> list[str]:
+    """Names of the files that the records refer to, with slashes. Raises one of `DAMAGE`, also when it is cut short."""
+    out = []
+    with open_binary(path) as stream:
+        window = Window(stream, fingerprint(path)[0])
+        for place in walk(window, 132, window.size, _ENCODING):
+            if place.tag != _RECORDS:
+                continue
+            for begin, end in items(window, place, _ENCODING):
+                for leaf in walk(window, begin, end, _ENCODING):
+                    if leaf.tag == _FILE_ID:
+                        parts = window.value(leaf).decode("ascii").split("\\")
+                        out.append("/".join(part.strip(" \0") for part in parts))
+    return out
 
 
 def _plain(name: str) -> str:
