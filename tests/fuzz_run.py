@@ -1,0 +1,311 @@
+"""Read spoilt inputs and say what came of it: refused, right, or wrong.
+
+    python tests/fuzz_run.py [--count 10000] [--first 0] [--number N]
+
+Each input is read in a child process that may not grow by more than `MAX_GROWTH` and must end within `TIMEOUT_S`. What
+is read all the same must be what the file says: other libraries (pydicom's own pixels and positions, nibabel, pynrrd)
+read the same files and must agree. Exits with 1 when anything is wrong, and names the numbers; ``--number N``
+repeats one of them and shows all about it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import logging
+import multiprocessing
+import resource
+import shutil
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+MAX_GROWTH = 400 << 20  # bytes; the inputs are a few kB
+TIMEOUT_S = 30
+LIMIT = 6 << 30  # of address space, so that a runaway ends in MemoryError
+GOOD = ("refused", "same")
+
+
+class OtherRefuses(Exception):
+    """The other library can't read what was read here."""
+
+
+def attempt(bases: Path, number: int, folder: Path) -> tuple[str, str]:
+    """Read spoilt input `number`, made in `folder`; returns the outcome and what there is to say of it."""
+    from fuzz_inputs import base_case, spoil
+
+    from contourdesk.app.errors import UserError
+
+    kind, done = spoil(bases, number, folder)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if kind in ("rtstruct", "seg", "seg_nrrd"):
+                wrong = _structures(kind, next(p for p in folder.rglob("*") if p.is_file()), base_case(bases))
+            else:
+                wrong = _image(kind, folder)
+    except UserError as error:
+        return "refused", f"{kind}, {done}: {error}"
+    except OtherRefuses as error:
+        return "alone", f"{kind}, {done}: {error.__cause__!r}"
+    except Exception:  # noqa: BLE001 - this is what is looked for
+        return "crash", f"{kind}, {done}:\n{traceback.format_exc()}"
+    return ("different" if wrong else "same"), f"{kind}, {done}: {wrong}"
+
+
+@contextlib.contextmanager
+def other_library() -> Iterator[None]:
+    """Whatever the other library raises is its refusal."""
+    try:
+        yield
+    except Exception as error:
+        raise OtherRefuses from error
+
+
+def _image(kind: str, folder: Path) -> str:
+    """Read the image and compare; an empty text when it is what the file says."""
+    from contourdesk.app.dicom_read import read_series
+    from contourdesk.app.jobs import run
+    from contourdesk.app.opening import open_path
+
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    opened = run(open_path(files[0] if len(files) == 1 and kind != "enhanced" else folder))
+    if not isinstance(opened, list):
+        array, affine = opened.volume.array, opened.volume.grid.affine
+        with other_library():
+            wanted, placed = _nibabel(files[0]) if kind.startswith("nifti") else _pynrrd(files[0])
+        return _compare(array, affine, wanted, placed)
+    for info in opened:
+        if info.usable:
+            case = run(read_series(info))
+            if kind == "zip":
+                return ""  # its members' check sums stand for the pixels; geometry is as in "ct"
+            uids, frames = case.source.image_uids, case.source.image_frames
+            with other_library():
+                return _against_pydicom(case.volume.array, case.volume.grid.affine, files, uids, frames)
+    return ""
+
+
+def _against_pydicom(
+    array: np.ndarray, affine: np.ndarray, files: list[Path], uids: tuple[str, ...], frames: tuple[int, ...]
+) -> str:
+    """Every slice against pixels, rescaling and position as pydicom reads them from the file with its UID."""
+    from pydicom import dcmread
+
+    by_uid = {}
+    for file in files:
+        try:
+            ds = dcmread(file, force=True)
+            by_uid.setdefault(str(ds.get("SOPInstanceUID", "")), []).append(ds)
+        except Exception:  # noqa: BLE001 - not read by pydicom: then no slice may come from it
+            continue
+    for k, uid in enumerate(uids):
+        candidates = by_uid.get(uid, []) or [ds for same in by_uid.values() for ds in same]
+        reasons = [_one_slice(array[k], affine, k, ds, frames[k] if frames else 0) for ds in candidates]
+        if not candidates or all(reasons):
+            return f"slice {k}: {reasons or 'no file with its UID'}"
+    return ""
+
+
+def _one_slice(found: np.ndarray, affine: np.ndarray, k: int, ds, frame: int) -> str:
+    if frame:
+        own = ds.PerFrameFunctionalGroupsSequence[frame - 1]
+        shared = ds.SharedFunctionalGroupsSequence[0]
+        place, values = own.PlanePositionSequence[0], None
+        for group in (own, shared):
+            if values is None and "PixelValueTransformationSequence" in group:
+                values = group.PixelValueTransformationSequence[0]
+        pixels = ds.pixel_array[frame - 1]
+    else:
+        place, values, pixels = ds, ds, ds.pixel_array
+    hu = pixels.astype(np.float64) * float(values.RescaleSlope) + float(values.RescaleIntercept)
+    if found.shape != hu.shape or not np.allclose(found, hu, atol=1e-3):
+        return f"values differ in {int(np.sum(found != hu)) if found.shape == hu.shape else 'shape'}"
+    at = affine[:3, :3] @ np.array([k, 0, 0]) + affine[:3, 3]
+    off = np.abs(at - np.array(place.ImagePositionPatient, float)).max()
+    return f"lies {off} mm off" if off > 0.02 else ""
+
+
+def _nibabel(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    import nibabel as nib
+
+    image = nib.load(file)
+    scale = {1: 1000.0, 2: 1.0, 3: 0.001}.get(int(image.header["xyzt_units"]) & 7, 1.0)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    affine[:3] *= scale
+    data = np.asarray(image.dataobj)
+    return data.reshape(data.shape[:3]).T, affine[:, [2, 1, 0, 3]]
+
+
+def _pynrrd(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    import nrrd
+
+    data, header = nrrd.read(str(file))
+    signs = {"left": 1, "right": -1, "posterior": 1, "anterior": -1, "superior": 1, "inferior": -1}
+    short = {"lps": "left-posterior-superior", "ras": "right-anterior-superior", "las": "left-anterior-superior"}
+    space = header["space"].lower()
+    flip = np.diag([signs[w] for w in short.get(space, space).split("-")][:3])
+    affine = np.eye(4)
+    affine[:3, :3] = flip @ np.asarray(header["space directions"], float).T
+    affine[:3, 3] = flip @ np.asarray(header["space origin"], float)
+    return data.T, affine[:, [2, 1, 0, 3]]
+
+
+def _compare(array: np.ndarray, affine: np.ndarray, wanted: np.ndarray, placed: np.ndarray) -> str:
+    """Same voxels at the same places, whatever way the array is stored."""
+    if sorted(array.shape) != sorted(wanted.shape):
+        return f"shape {array.shape}, and another library has {wanted.shape}"
+    index = np.argwhere(np.ones(array.shape, bool)).astype(float)
+    points = index @ affine[:3, :3].T + affine[:3, 3]
+    other = np.floor((points - placed[:3, 3]) @ np.linalg.inv(placed[:3, :3]).T + 0.5).astype(int)
+    if ((other < 0) | (other >= wanted.shape)).any():
+        return "voxels lie elsewhere than another library has them"
+    same = np.isclose(array.ravel().astype(float), wanted[tuple(other.T)].astype(float), rtol=1e-5, equal_nan=True)
+    return "" if same.all() else f"{int((~same).sum())} voxels differ"
+
+
+def _structures(kind: str, path: Path, case) -> str:
+    from contourdesk.app.masks_read import read_structures
+
+    structures, _ = read_structures(path, case)
+    with other_library():
+        if kind == "rtstruct":
+            return _contours(path, structures)
+        if kind == "seg":
+            return _segments(path, structures)
+    return ""
+
+
+def _contours(path: Path, structures) -> str:
+    """Every contour's points must stand in the file as they were read."""
+    from pydicom import dcmread
+
+    known = collections.Counter()
+    for item in dcmread(path).get("ROIContourSequence") or ():
+        for contour in item.get("ContourSequence") or ():
+            with contextlib.suppress(AttributeError, ValueError, TypeError):  # then none must have been read
+                known[tuple(float(v) for v in contour.ContourData)] += 1
+    for s in structures:
+        for contour in s.contours or ():
+            points = tuple(contour.points_lps.ravel().tolist())
+            if not known[points]:
+                return f"{s.name} has a contour that isn't in the file: {points[:6]}"
+    return ""
+
+
+def _segments(path: Path, structures) -> str:
+    """As many voxels in each segment as pydicom counts."""
+    from pydicom import dcmread
+
+    ds = dcmread(path)
+    counts = collections.Counter()
+    pixels = np.atleast_3d(ds.pixel_array) if int(ds.get("NumberOfFrames", 1)) > 1 else ds.pixel_array[None]
+    shared = (ds.get("SharedFunctionalGroupsSequence") or [None])[0]
+    for frame, group in zip(pixels, ds.PerFrameFunctionalGroupsSequence, strict=False):
+        holder = group if "SegmentIdentificationSequence" in group else shared
+        counts[int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)] += int(np.count_nonzero(frame))
+    found = sorted(s.mask.count for s in structures if not s.mask.is_empty)
+    wanted = sorted(n for n in counts.values() if n)
+    return "" if found == wanted else f"{found} voxels, and pydicom has {wanted}"
+
+
+def _work(bases: Path, numbers: Connection) -> None:
+    """Child process: numbers come in, outcomes go out."""
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_AS, (LIMIT, LIMIT))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    while (number := numbers.recv()) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            outcome, text = attempt(bases, number, Path(folder))
+            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        if grown > MAX_GROWTH:
+            outcome, text = "memory", f"{text} grew by {grown >> 20} MB"
+        numbers.send((outcome, text))
+
+
+class Reader:
+    """One child process that reads spoilt inputs; a new one when it hangs or dies."""
+
+    def __init__(self, bases: Path) -> None:
+        self._bases = bases
+        self._process: multiprocessing.Process | None = None
+
+    def read(self, number: int) -> tuple[str, str]:
+        """The outcome of one input."""
+        if self._process is None:
+            here, there = multiprocessing.Pipe()
+            context = multiprocessing.get_context("spawn")
+            self._process = context.Process(target=_work, args=(self._bases, there), daemon=True)
+            self._process.start()
+            there.close()
+            self._pipe = here
+            self._pipe.send(0)  # the first one pays for the imports
+            if self._pipe.poll(300):
+                self._pipe.recv()
+        try:
+            self._pipe.send(number)
+            if self._pipe.poll(TIMEOUT_S):
+                return self._pipe.recv()
+            outcome = "hang", f"more than {TIMEOUT_S} s"
+        except (EOFError, OSError) as error:
+            outcome = "died", repr(error)
+        self.close()
+        return outcome
+
+    def close(self) -> None:
+        """End the child."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process = None
+
+
+def main() -> int:
+    """Read many, or one; see the module."""
+    from fuzz_inputs import make_bases
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--number", type=int, help="one input alone, in this process")
+    options = parser.parse_args()
+    bases = Path(tempfile.mkdtemp(prefix="contourdesk-fuzz-"))
+    try:
+        make_bases(bases)
+        if options.number is not None:
+            folder = bases / "one"
+            folder.mkdir()
+            print(*attempt(bases, options.number, folder), sep="\n")
+            return 0
+        return _many(bases, range(options.first, options.first + options.count))
+    finally:
+        shutil.rmtree(bases)
+
+
+def _many(bases: Path, numbers: range) -> int:
+    reader = Reader(bases)
+    outcomes: collections.Counter[str] = collections.Counter()
+    for number in numbers:
+        outcome, text = reader.read(number)
+        outcomes[outcome] += 1
+        if outcome not in GOOD:
+            print(f"--- {number} {outcome} {text}", flush=True)
+        if (number + 1) % 1000 == 0:
+            print(f"{number + 1}: {dict(outcomes)}", file=sys.stderr, flush=True)
+    reader.close()
+    print(dict(outcomes))
+    return 0 if set(outcomes) <= set(GOOD) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
