@@ -1,11 +1,13 @@
-"""nnU-Net's preprocessing: crop, normalise, resample, and the exact way back.
+"""nnU-Net's preprocessing: crop, normalise, resample.
 
-Arrays are (z, y, x) or (channels, z, y, x); spacings are mm in the same order.
+Arrays are (z, y, x) or (channels, z, y, x); spacings are mm in the same order. Images are worked through in slabs of
+slices, so that no second copy of a large CT is ever made. The way back is in `contourdesk.inference.drawing`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -22,12 +24,114 @@ Shape = tuple[int, int, int]
 
 # nnU-Net resamples the slice axis apart (nearest neighbour) when it is this much coarser than the others.
 ANISO_THRESHOLD = 3.0
-NORMALISATIONS = ("CTNormalization", "ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization")
+NORMALISATIONS = (
+    "CTNormalization",
+    "ZScoreNormalization",
+    "NoNormalization",
+    "RescaleTo01Normalization",
+    "RGBTo01Normalization",
+)
+_SLAB_BYTES = 32 * 2**20
 
 
-def nonzero_box(array: NDArray[np.generic]) -> Box:
-    """The box round everything that is not zero, the whole array when nothing is (nnU-Net ``crop_to_nonzero``)."""
-    return tight_box(np.asarray(array != 0)) or whole_box(array.shape)
+def nonzero_box(*arrays: NDArray[np.generic]) -> Box:
+    """The box round everything that is not zero in any of the arrays of one shape (nnU-Net ``crop_to_nonzero``).
+
+    The whole array when nothing is.
+    """
+    boxes = [box for array in arrays if (box := tight_box(np.asarray(array != 0))) is not None]
+    if not boxes:
+        return whole_box(arrays[0].shape)
+    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
+    return z, y, x
+
+
+def inside(*arrays: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Bool (z, y, x): not zero in some array, or a hole in that (nnU-Net ``create_nonzero_mask``)."""
+    from scipy.ndimage import binary_fill_holes
+
+    mask = np.asarray(arrays[0] != 0)
+    for array in arrays[1:]:
+        mask |= np.asarray(array != 0)
+    return np.asarray(binary_fill_holes(mask), dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Normaliser:
+    """What to do with a voxel: clip to `low` and `high` where given, subtract `shift`, divide by `scale`.
+
+    With `mask` (bool, of the image's shape) the voxels outside it are left alone.
+    """
+
+    shift: float = 0.0
+    scale: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    mask: NDArray[np.bool_] | None = None
+
+    def apply(self, array: NDArray[np.generic], part: tuple[slice, ...] = ()) -> Array:
+        """Voxels of the slices `part` as float32, normalised; `array` holds those slices."""
+        out = array.astype(np.float32)
+        if self.low is not None or self.high is not None:
+            np.clip(out, self.low, self.high, out=out)
+        if self.mask is None:
+            out -= np.float32(self.shift)
+            out /= np.float32(self.scale)
+        else:
+            chosen = self.mask[part]
+            out[chosen] = (out[chosen] - np.float32(self.shift)) / np.float32(self.scale)
+        return out
+
+
+def normaliser(
+    array: NDArray[np.generic], scheme: str, properties: Mapping[str, float], mask: NDArray[np.bool_] | None = None
+) -> Normaliser:
+    """The normalisation that ``plans.json`` names, for an image (z, y, x).
+
+    Parameters
+    ----------
+    properties : the training set's numbers, for CTNormalization.
+    mask : voxels that count (``use_mask_for_norm``); ZScoreNormalization alone heeds it, as in nnU-Net.
+
+    Raises
+    ------
+    UserError : a scheme that is not in `NORMALISATIONS`, or an image that is not what the scheme is for.
+    """
+    if scheme == "CTNormalization":
+        return Normaliser(
+            properties["mean"],
+            max(properties["std"], 1e-8),
+            properties["percentile_00_5"],
+            properties["percentile_99_5"],
+        )
+    if scheme == "ZScoreNormalization":
+        values = array if mask is None else array[mask]
+        mean = float(values.mean(dtype=np.float64)) if values.size else 0.0
+        return Normaliser(mean, max(_deviation(values, mean), 1e-8), mask=mask)
+    if scheme == "RescaleTo01Normalization":
+        low, high = float(array.min()), float(array.max())
+        return Normaliser(low, max(high - low, 1e-8))
+    if scheme == "NoNormalization":
+        return Normaliser()
+    if scheme == "RGBTo01Normalization":
+        if array.min() < 0 or array.max() > 255:
+            raise UserError(
+                "The model is for colour pictures of 8 bits, and this image has values below 0 or above 255.",
+                "Choose a model for this kind of image.",
+            )
+        return Normaliser(0.0, 255.0)
+    raise UserError(
+        f"The model normalises its input by '{scheme}', which Contourdesk does not know.",
+        f"Use a model with one of: {', '.join(NORMALISATIONS)}.",
+    )
+
+
+def _deviation(values: NDArray[np.generic], mean: float) -> float:
+    total = 0.0
+    flat = values.reshape(-1) if values.flags.c_contiguous else values
+    for part in _slabs(len(flat), flat[:1].size * 8 if flat.ndim > 1 else 8):
+        total += float(np.square(flat[part].astype(np.float64) - mean).sum())
+    return float(np.sqrt(total / values.size)) if values.size else 0.0
 
 
 def ct_normalise(hu: NDArray[np.generic], properties: Mapping[str, float]) -> Array:
@@ -35,38 +139,12 @@ def ct_normalise(hu: NDArray[np.generic], properties: Mapping[str, float]) -> Ar
 
     Source: nnU-Net ``CTNormalization``. Returns float32.
     """
-    out = hu.astype(np.float32)
-    np.clip(out, properties["percentile_00_5"], properties["percentile_99_5"], out=out)
-    out -= np.float32(properties["mean"])
-    out /= np.float32(max(properties["std"], 1e-8))
-    return out
+    return normaliser(hu, "CTNormalization", properties).apply(hu)
 
 
 def normalise(array: NDArray[np.generic], scheme: str, properties: Mapping[str, float]) -> Array:
-    """Normalise (z, y, x) by the scheme that ``plans.json`` names; float32.
-
-    Raises
-    ------
-    UserError : a scheme that is not in `NORMALISATIONS`.
-    """
-    if scheme == "CTNormalization":
-        return ct_normalise(array, properties)
-    out = array.astype(np.float32)
-    if scheme == "ZScoreNormalization":
-        mean, deviation = out.mean(), out.std()
-        out -= mean
-        out /= max(deviation, np.float32(1e-8))
-        return out
-    if scheme == "RescaleTo01Normalization":
-        out -= out.min()
-        out /= max(out.max(), np.float32(1e-8))
-        return out
-    if scheme == "NoNormalization":
-        return out
-    raise UserError(
-        f"The model normalises its input by '{scheme}', which Contourdesk does not know.",
-        f"Use a model with one of: {', '.join(NORMALISATIONS)}.",
-    )
+    """Normalise (z, y, x) by the scheme that ``plans.json`` names; float32. Raises UserError, see `normaliser`."""
+    return normaliser(array, scheme, properties).apply(array)
 
 
 def resampled_shape(shape: Sequence[int], spacing: Sequence[float], new_spacing: Sequence[float]) -> Shape:
@@ -75,17 +153,22 @@ def resampled_shape(shape: Sequence[int], spacing: Sequence[float], new_spacing:
     return z, y, x
 
 
-def separate_axis(spacing: Sequence[float], new_spacing: Sequence[float], force: bool | None = None) -> int | None:
+def separate_axis(
+    spacing: Sequence[float],
+    new_spacing: Sequence[float],
+    force: bool | None = None,
+    threshold: float = ANISO_THRESHOLD,
+) -> int | None:
     """The axis that nnU-Net resamples apart by nearest neighbour, or None.
 
-    That is the one axis which is more than three times as coarse as another, in the old spacing or else in the new.
-    `force` is ``force_separate_z`` of ``plans.json``: True asks the old spacing whatever its ratio, False forbids.
+    That is the one axis which is more than `threshold` times as coarse as another, in the old spacing or else in the
+    new. `force` is ``force_separate_z`` of ``plans.json``: True asks the old spacing whatever its ratio, False forbids.
     """
     if force is False:
         return None
     for candidate in (spacing, new_spacing):
         s = np.asarray(candidate, dtype=np.float64)
-        if force or s.max() / s.min() > ANISO_THRESHOLD:
+        if force or s.max() / s.min() > threshold:
             coarse = np.flatnonzero(np.isclose(s, s.max()))
             return int(coarse[0]) if len(coarse) == 1 else None
     return None
@@ -105,29 +188,79 @@ def resample(
     nnU-Net calls ``skimage.transform.resize``. A spline is linear and separable, so here each axis is one matrix
     product: the same numbers, many times faster, without the float64 copies.
     """
-    shape = (int(new_shape[0]), int(new_shape[1]), int(new_shape[2]))
-    if tuple(data.shape[1:]) == shape:
-        return data.astype(np.float32, copy=False)
     axis = separate_axis(spacing, new_spacing, force_separate)
-    return np.stack([_resample_one(channel.astype(np.float32, copy=False), shape, axis, order) for channel in data])
+    return np.stack([resample_one(channel, new_shape, axis, order) for channel in data])
 
 
-def _resample_one(volume: Array, new_shape: Shape, axis: int | None, order: int) -> Array:
-    if axis is not None:
-        volume = np.take(volume, nearest_index(volume.shape[axis], new_shape[axis]), axis=axis)
+def resample_one(
+    volume: NDArray[np.generic],
+    new_shape: Sequence[int],
+    axis: int | None,
+    order: int,
+    prepare: Callable[[NDArray[np.generic], tuple[slice, ...]], Array] | None = None,
+) -> Array:
+    """Resample one channel (z, y, x), nearest neighbour along `axis` when one is given; float32.
+
+    Parameters
+    ----------
+    prepare : called with slices ``volume[part]`` and ``part`` before they are resampled (`Normaliser.apply`), so that
+        the whole volume is never held as float32.
+    """
+    shape = (int(new_shape[0]), int(new_shape[1]), int(new_shape[2]))
+    convert = prepare or (lambda slab, part: np.asarray(slab, dtype=np.float32))
     # resize() never leaves the range of its input: a volume's, or a slice's where slices are resized one by one.
     plane = tuple(a for a in range(3) if a != axis)
-    low, high = volume.min(axis=plane, keepdims=True), volume.max(axis=plane, keepdims=True)
-    for a in reversed(plane):  # in a CT the columns and rows shrink most: they go first
-        if volume.shape[a] != new_shape[a]:
-            volume = _along(volume, _axis_matrix(volume.shape[a], new_shape[a], order), a)
-    return np.clip(volume, low, high)
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    rows: list[NDArray[np.intp]] = [nearest_index(volume.shape[0], shape[0])] if axis == 0 else []
+    out = np.empty((shape[0] if axis == 0 else volume.shape[0], *shape[1:]), np.float32)
+    for part in _slabs(len(out), 4 * volume.shape[1] * volume.shape[2]):
+        slab = _rows(volume, rows[0][part], convert) if rows else convert(volume[part], (part,))
+        if axis in (1, 2):
+            slab = np.take(slab, nearest_index(slab.shape[axis], shape[axis]), axis=axis)
+        # a minimum along axis 0 joins those of the slabs; one within slices is each slab's own
+        slab_low, slab_high = slab.min(axis=plane, keepdims=True), slab.max(axis=plane, keepdims=True)
+        for a in (2, 1):
+            if a != axis and slab.shape[a] != shape[a]:
+                slab = _along(slab, _axis_matrix(slab.shape[a], shape[a], order), a)
+        if axis == 0:
+            out[part] = np.clip(slab, slab_low, slab_high)
+        else:
+            out[part] = slab
+            low, high = np.minimum(low, slab_low), np.maximum(high, slab_high)
+    if axis == 0:
+        return out
+    if out.shape[0] != shape[0]:
+        out = _along(out, _axis_matrix(out.shape[0], shape[0], order), 0)
+    if out.shape != volume.shape:
+        np.clip(out, low, high, out=out)
+        # Rounding lifts what should lie on the floor (air) by a hair. Brought back, patches of air are all one.
+        np.copyto(out, low, where=out <= low + 1e-6 * np.maximum(1, np.abs(low)))
+    return out
+
+
+def _rows(
+    volume: NDArray[np.generic],
+    index: NDArray[np.intp],
+    convert: Callable[[NDArray[np.generic], tuple[slice, ...]], Array],
+) -> Array:
+    first, last = int(index.min()), int(index.max()) + 1
+    return convert(volume[first:last], (slice(first, last),))[index - first]
+
+
+def _slabs(count: int, bytes_each: int) -> list[slice]:
+    step = max(1, _SLAB_BYTES // max(1, bytes_each))
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def nearest_index(old: int, new: int) -> NDArray[np.intp]:
     """(new,) index of the old sample nearest to each new one, halves upwards, as scipy rounds."""
     where = float(old) / new * (np.arange(new) + 0.5) - 0.5
     return np.asarray(np.floor(where + 0.5).clip(0, old - 1), dtype=np.intp)
+
+
+def nearest_like_zoom(old: int, new: int) -> NDArray[np.intp]:
+    """(new,) index that ``scipy.ndimage.zoom`` of order 0 takes; at halves it may differ from `nearest_index`."""
+    return np.asarray(_axis_matrix(old, new, 0).argmax(1).numpy(), dtype=np.intp)
 
 
 def _along(volume: Array, matrix: Tensor, axis: int) -> Array:
@@ -147,50 +280,6 @@ def _axis_matrix(old: int, new: int, order: int) -> Tensor:
 
     columns = [zoom(unit, new / old, order=order, mode="nearest", grid_mode=True) for unit in np.eye(old)]
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
-
-
-def labels_from_logits(
-    logits: Tensor,
-    new_shape: Shape,
-    axis: int | None,
-    regions: bool = False,
-    budget_bytes: int = 64 * 2**20,
-) -> Iterator[tuple[slice, NDArray[np.generic]]]:
-    """Bring logits (classes, z, y, x) to `new_shape` and decide, slab by slab so that memory stays small.
-
-    Linear interpolation, nearest along `axis` when one is given (`separate_axis`); then the largest class wins.
-
-    Yields
-    ------
-    (slice, labels) : the slab along axis ``axis or 0``; (z, y, x) class numbers of that slab. With `regions`
-        (overlapping labels, each decided on its own) bool (classes, z, y, x) instead: probability above one half.
-    """
-    slab_axis = axis or 0
-    data = logits.movedim(slab_axis + 1, 1)  # (classes, slab axis, plane, plane)
-    n_old, n_new = data.shape[1], new_shape[slab_axis]
-    plane = [n for a, n in enumerate(new_shape) if a != slab_axis]
-    low, high, weight = _linear(n_old, n_new) if axis is None else _nearest(n_old, n_new)
-    step = max(1, budget_bytes // (4 * data.shape[0] * plane[0] * plane[1]))
-    for start in range(0, n_new, step):
-        part = slice(start, min(start + step, n_new))
-        w = weight[part].to(data.device)[None, :, None, None]
-        slab = torch.lerp(data[:, low[part].to(data.device)], data[:, high[part].to(data.device)], w)
-        if list(slab.shape[2:]) != plane:
-            slab = torch.nn.functional.interpolate(slab, size=plane, mode="bilinear", align_corners=False)
-        decided = slab > 0 if regions else slab.argmax(0).to(label_type(len(data)))
-        yield part, np.moveaxis(decided.cpu().numpy(), -3, slab_axis - 3)
-
-
-def _linear(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
-    where = (float(old) / new * (np.arange(new) + 0.5) - 0.5).clip(0, old - 1)
-    low = np.floor(where).astype(np.int64)
-    high = np.minimum(low + 1, old - 1)
-    return torch.from_numpy(low), torch.from_numpy(high), torch.from_numpy((where - low).astype(np.float32))
-
-
-def _nearest(old: int, new: int) -> tuple[Tensor, Tensor, Tensor]:
-    index = torch.from_numpy(nearest_index(old, new).astype(np.int64))
-    return index, index, torch.zeros(new)
 
 
 def label_type(classes: int) -> torch.dtype:

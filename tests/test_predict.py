@@ -1,24 +1,29 @@
 """Prediction: nnU-Net's own labels, on the image's own grid however it lies, and a job that can be stopped."""
 
 import gc
-from functools import partial
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, label
 from tiny_model import make_model
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import Progress, run
 from contourdesk.app.volume import Volume
-from contourdesk.inference import predict as module
+from contourdesk.inference import device_lock, forward
 from contourdesk.inference.device import choose_device, describe
 from contourdesk.inference.nnunet import Model, load_model
+from contourdesk.inference.options import Options, box_from_mm
+from contourdesk.inference.postprocess import KeepLargest
 from contourdesk.inference.predict import predict
+from contourdesk.inference.quick import quick
 
 SHAPE, SPACING = (22, 40, 36), (2.2, 1.9, 2.4)
 
@@ -51,54 +56,17 @@ def segment(hu: np.ndarray, model: Model, spacing=SPACING, **options) -> np.ndar
 
 
 def nnunet_labels(folder: Path, hu: np.ndarray, spacing, tmp_path: Path) -> np.ndarray:
-    """What nnU-Net's own predictor says, without mirroring, on the CPU."""
+    """What nnU-Net's own predictor says, on the CPU."""
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing(spacing[::-1])
     sitk.WriteImage(image, str(tmp_path / "case_0000.nii.gz"))
-    predictor = nnUNetPredictor(use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder), use_folds=None)
     array, properties = SimpleITKIO().read_images([str(tmp_path / "case_0000.nii.gz")])
     return predictor.predict_single_npy_array(array, properties)
-
-
-class _SinglePrecision:
-    half = torch.float32
-
-    def __getattr__(self, name: str):
-        return getattr(torch, name)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # nnU-Net's own
-@pytest.mark.parametrize(
-    ("spacing", "plan"),
-    [
-        (SPACING, {}),
-        ((3.0, 2.5, 2.0), {}),  # the network's own spacing: nothing is resampled
-        ((7.0, 1.9, 1.8), {}),  # slices so thick that nnU-Net resamples them apart
-        (SPACING, {"spacing_mm": (6.0, 1.5, 1.5), "patch_size": (16, 32, 24)}),
-    ],
-)
-def test_labels_are_nnunets(spacing, plan: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """nnU-Net adds up in half precision, which decides near ties by rounding; a random network has many. Told to add
-    up in single precision as we do, it must agree.
-    """
-    from nnunetv2.inference import predict_from_raw_data
-
-    monkeypatch.setattr(predict_from_raw_data, "torch", _SinglePrecision())
-    weights = partial(predict_from_raw_data.compute_gaussian, dtype=torch.float32)
-    monkeypatch.setattr(predict_from_raw_data, "compute_gaussian", weights)
-    folder = make_model(tmp_path / "model", **plan)
-    hu = phantom()
-    theirs = nnunet_labels(folder, hu, spacing, tmp_path)
-    ours = segment(hu, load_model(folder), spacing)
-    assert len(np.unique(theirs)) >= 3
-    agreement = (ours == theirs).mean()
-    print(f"agreement {agreement:.6f}, {np.count_nonzero(ours != theirs)} of {ours.size} voxels differ")
-    assert agreement >= 0.9999
 
 
 @pytest.mark.slow
@@ -200,44 +168,212 @@ def test_an_image_that_is_no_ct(model: Model):
         run(predict(volume, model))
 
 
-def test_out_of_memory_tries_the_next_way(model: Model, monkeypatch: pytest.MonkeyPatch):
-    cpu = torch.device("cpu")
-    real, calls = module._logits, []
+class Hungry(torch.nn.Module):
+    """A network that runs out of memory as often as it is told, or whenever windows come in batches."""
 
-    def logits(*args):
-        calls.append(args)
-        if len(calls) < 3:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(*args)
+    def __init__(self, network: torch.nn.Module, times: int = 0, message: str = "", most: int = 99):
+        super().__init__()
+        self.network, self.times, self.message, self.most = network, times, message, most
+        self.batches: list[int] = []
 
-    monkeypatch.setattr(module, "_logits", logits)
-    monkeypatch.setattr(module, "_attempts", lambda device: [(cpu, cpu)] * 3)
-    assert len(run(predict(Volume(Grid.from_spacing(SHAPE, SPACING), phantom()), model, "cpu"))) == 3
-    assert len(calls) == 3
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(x))
+        if self.times or len(x) > self.most:
+            self.times = max(0, self.times - 1) if self.times > 0 else self.times
+            raise RuntimeError(self.message) if self.message else torch.OutOfMemoryError("CUDA out of memory")
+        return self.network(x)
 
 
-def test_out_of_memory_everywhere_is_said_plainly(model: Model, monkeypatch: pytest.MonkeyPatch):
-    def logits(*args):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes")
+def hungry(model: Model, **options) -> tuple[Model, Hungry]:
+    network = Hungry(model.networks[0], **options)
+    return replace(model, networks=(network,)), network
 
-    monkeypatch.setattr(module, "_logits", logits)
+
+def test_out_of_memory_takes_smaller_batches_and_says_so(model: Model):
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
+    starved, network = hungry(model, most=1)
+    texts: list[str] = []
+    found = run(predict(volume, starved, "cpu", Options(batch=3)), lambda step: texts.append(step.text))
+    assert max(network.batches) == 3
+    assert any("ran out of memory" in note for note in found.notes)
+    assert any("ran out of memory" in text for text in texts)
+    assert np.array_equal(label_map(found, hu.shape), segment(hu, model))
+
+
+def test_out_of_memory_everywhere_is_said_plainly(model: Model):
+    starved, _ = hungry(model, times=-1, message="DefaultCPUAllocator: can't allocate memory: you tried 99 bytes")
     with pytest.raises(UserError, match="not enough memory"):
-        run(predict(Volume(Grid.from_spacing(SHAPE, SPACING), phantom()), model, "cpu"))
+        run(predict(Volume(Grid.from_spacing(SHAPE, SPACING), phantom()), starved, "cpu"))
 
 
-def test_a_bug_is_not_taken_for_lack_of_memory(model: Model, monkeypatch: pytest.MonkeyPatch):
-    def logits(*args):
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-
-    monkeypatch.setattr(module, "_logits", logits)
+def test_a_bug_is_not_taken_for_lack_of_memory(model: Model):
+    broken, _ = hungry(model, times=1, message="mat1 and mat2 shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="mat1"):
-        run(predict(Volume(Grid.from_spacing(SHAPE, SPACING), phantom()), model, "cpu"))
+        run(predict(Volume(Grid.from_spacing(SHAPE, SPACING), phantom()), broken, "cpu"))
 
 
-def test_ways_to_run():
+def test_memory_is_looked_at_before_the_run(model: Model, monkeypatch: pytest.MonkeyPatch):
+    texts: list[str] = []
+    volume = Volume(Grid.from_spacing(SHAPE, SPACING), phantom())
+    run(predict(volume, model, "cpu"), lambda step: texts.append(step.text))
+    assert any(text.startswith("Needs about") for text in texts)
+    monkeypatch.setattr(forward, "free_main_memory", lambda: 2**20)
+    with pytest.raises(UserError, match=r"1 MB are free"):
+        run(predict(volume, model, "cpu"))
+
+
+def test_ways_to_run(monkeypatch: pytest.MonkeyPatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
-    assert module._attempts(cuda) == [(cuda, cuda), (cuda, cpu), (cpu, cpu)]
-    assert module._attempts(cpu) == [(cpu, cpu)]
+    mb = 2**20
+    need = forward.Need(weights=100 * mb, window=100 * mb, sums=50 * mb, main=mb)
+    free = {1000 * mb: [(cuda, cuda, 4), (cuda, cuda, 1), (cuda, cpu, 1), (cpu, cpu, 1), (cpu, cpu, 1)]}
+    free[220 * mb] = [(cuda, cpu, 1), (cpu, cpu, 1), (cpu, cpu, 1)]
+    free[150 * mb] = [(cpu, cpu, 1), (cpu, cpu, 1)]
+    for size, wanted in free.items():
+        monkeypatch.setattr(forward, "free_bytes", lambda device, size=size: size)
+        assert [(w.run_on, w.keep_on, w.batch) for w in forward.ways(cuda, need)] == wanted
+    assert [(w.run_on, w.batch) for w in forward.ways(cpu, need, 2)] == [(cpu, 2), (cpu, 1), (cpu, 1)]
+
+
+def test_numbers_too_large_for_half_precision(model: Model):
+    class Loud(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.network(x) * 1e5
+
+    loud = replace(model, networks=(Loud(model.networks[0]),))
+    hu = phantom()
+    found = run(predict(Volume(Grid.from_spacing(hu.shape, SPACING), hu), loud, "cpu"))
+    assert any("single precision" in note for note in found.notes)
+    assert (label_map(found, hu.shape) == segment(hu, model)).mean() > 0.99
+
+
+def test_organs_and_a_box(model: Model):
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING, (5, 6, 7)), hu)
+    whole = run(predict(volume, model, "cpu"))
+    some = run(predict(volume, model, "cpu", Options(organs=("Mandible", "Parotid_R"))))
+    assert [s.name for s in some] == ["Parotid_R", "Bone_Mandible"]
+    assert some[0].mask.equals(whole[1].mask)
+    with pytest.raises(UserError, match="does not know 'Heart'"):
+        run(predict(volume, model, "cpu", Options(organs=("Heart",))))
+    box = box_from_mm(volume.grid, volume.grid.to_world((5, 12, 4)), volume.grid.to_world((11, 20, 30)))
+    assert box == (slice(5, 12), slice(12, 21), slice(4, 31))
+    steps: list[Progress] = []
+    part = run(predict(volume, model, "cpu", Options(box=box)), steps.append)
+    inside = np.zeros(hu.shape, bool)
+    inside[box] = True
+    assert np.array_equal(label_map(part, hu.shape), label_map(whole, hu.shape) * inside)
+    outside = Options(box=(slice(0, 1), slice(0, 1), slice(0, 1)))  # cut off by the crop
+    assert all(s.mask.is_empty for s in run(predict(volume, model, "cpu", outside)))
+
+
+@pytest.mark.parametrize("how", ["stored", "sagittal"])
+def test_probabilities_are_kept_and_a_threshold_can_be_moved(how: str, model: Model):
+    hu = phantom()
+    permutation = ORIENTATIONS[how][0] if how in ORIENTATIONS else (0, 1, 2)
+    grid = Grid.from_spacing(hu.shape, SPACING)
+    affine = grid.affine[:, [*permutation, 3]].copy()
+    turned = Volume(Grid(tuple(hu.shape[a] for a in permutation), affine), hu.transpose(permutation))
+    found = run(predict(turned, model, "cpu", Options(probabilities=True)))
+    assert found.confidence
+    for structure in found:
+        if structure.id not in found.confidence:
+            assert structure.mask.is_empty
+            continue
+        kept = found.confidence[structure.id]
+        shape = turned.grid.shape
+        half, mine = kept.mask(0.51).dense(shape), structure.mask.dense(shape)
+        assert (half <= mine).all()
+        assert kept.mask(0.2).count >= kept.mask(0.5).count
+        chance = np.zeros(shape, np.uint8)
+        chance[kept.box] = kept.values
+        assert chance[mine].min() >= 255 // 4 - 1  # the largest of four
+
+
+def test_mirroring_can_be_left_out(model: Model):
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
+    mirrored = replace(model, mirror_axes=(0, 1, 2))
+    steps: dict[bool, list[Progress]] = {True: [], False: []}
+    found = {on: run(predict(volume, mirrored, "cpu", Options(mirroring=on)), steps[on].append) for on in steps}
+    assert max(s.total for s in steps[True]) == 8 * max(s.total for s in steps[False])
+    assert np.array_equal(label_map(found[False], hu.shape), segment(hu, model))
+    assert not np.array_equal(label_map(found[True], hu.shape), segment(hu, model))
+
+
+def test_parts_of_one_list(model: Model, tmp_path: Path):
+    other = load_model(make_model(tmp_path / "other", {"Larynx": 1, "Mandible": 2}, seed=9))
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
+    steps: list[Progress] = []
+    found = run(predict(volume, [model, other], "cpu"), steps.append)
+    assert [s.name for s in found] == ["Brainstem", "Parotid_R", "Mandible", "Larynx", "Mandible"]
+    assert found[0].provenance.weights_sha256 != found[3].provenance.weights_sha256
+    assert any(s.text.startswith("Part 2 of 2") for s in steps)
+    assert [s.done for s in steps if "Part" in s.text] == sorted(s.done for s in steps if "Part" in s.text)
+    only = run(predict(volume, [model, other], "cpu", Options(organs=("Larynx",))))
+    assert [s.name for s in only] == ["Larynx"]
+
+
+def test_an_image_that_is_turned_as_the_reader_of_the_training_did(model: Model):
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
+    flipped = Volume(Grid.from_spacing(hu.shape, SPACING), np.flip(hu, (1, 2)))
+    found = run(predict(volume, model, "cpu", Options(orientation="RAS")))
+    assert np.array_equal(label_map(found, hu.shape), np.flip(segment(np.asarray(flipped.array), model), (1, 2)))
+
+
+def test_two_runs_never_share_a_graphics_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(device_lock, "lock_path", lambda device: tmp_path / "lock")
+    monkeypatch.setattr(device_lock, "_WAIT_SECONDS", 0)
+    cuda = torch.device("cuda")
+    first = run(device_lock.wait_for(cuda))
+    waiting = device_lock.wait_for(cuda)
+    assert "another run" in next(waiting).text
+    assert "another run" in next(waiting).text
+    first.close()
+    second = run(waiting)
+    code = "import sys, fcntl; fcntl.flock(open(sys.argv[1], 'ab'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    other = subprocess.run([sys.executable, "-c", code, str(tmp_path / "lock")], capture_output=True, check=False)
+    assert other.returncode != 0
+    second.close()
+    assert run(device_lock.wait_for(torch.device("cpu"))) is None
+
+
+def test_values_that_are_no_numbers(model: Model):
+    hu = phantom().astype(np.float32)
+    hu[5, 5, 5] = np.nan
+    with pytest.raises(UserError, match="no numbers"):
+        run(predict(Volume(Grid.from_spacing(hu.shape, SPACING), hu), model, "cpu"))
+
+
+def test_postprocessing_keeps_the_largest_part(model: Model):
+    hu = phantom()
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
+    tidy = replace(model, postprocessing=(KeepLargest((2,)),))
+    found, before = run(predict(volume, tidy, "cpu")), run(predict(volume, model, "cpu"))
+    parts, count = label(before[1].mask.dense(hu.shape), np.ones((3, 3, 3)))
+    assert count > 1
+    largest = np.bincount(parts.ravel())[1:].argmax() + 1
+    assert np.array_equal(found[1].mask.dense(hu.shape), parts == largest)
+    assert found[0].mask.equals(before[0].mask)
+    without = run(predict(volume, tidy, "cpu", Options(postprocessing=False)))
+    assert without[1].mask.equals(before[1].mask)
+
+
+def test_the_quick_ways_are_the_same(model: Model):
+    network = model.networks[0]
+    x = torch.rand((2, 1, 16, 24, 20))
+    with torch.inference_mode():
+        plain = network(x)
+        with quick(model.networks, torch.device("cpu")):
+            torch.testing.assert_close(network(x), plain, rtol=1e-4, atol=1e-4)
+        assert torch.equal(network(x), plain)
 
 
 def test_devices():

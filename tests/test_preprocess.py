@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-import torch
 from scipy import ndimage
 from skimage.transform import resize
 
 from contourdesk.app.errors import UserError
+from contourdesk.inference import preprocess as module
 from contourdesk.inference.preprocess import (
     ct_normalise,
-    labels_from_logits,
     nearest_index,
     nonzero_box,
     normalise,
+    normaliser,
     resample,
+    resample_one,
     resampled_shape,
     separate_axis,
 )
@@ -93,27 +94,28 @@ def test_crop():
     assert nonzero_box(array) == (slice(1, 4), slice(2, 3), slice(3, 6))
 
 
-@pytest.mark.parametrize("new_shape", [(12, 25, 31), (4, 9, 10), (7, 40, 6)])
-def test_labels_are_the_largest_of_the_resized_logits(new_shape: tuple[int, int, int]):
-    logits = np.random.default_rng(1).normal(0, 1, (4, 7, 11, 10)).astype(np.float32)
-    theirs = np.stack([resize(c, new_shape, 1, mode="edge", anti_aliasing=False) for c in logits])
-    out = np.full(new_shape, 99, np.uint8)
-    slabs = list(labels_from_logits(torch.from_numpy(logits), new_shape, None, budget_bytes=4 * 4 * 3 * 90))
-    for part, labels in slabs:
-        out[part] = labels
-    assert len(slabs) > 1
-    clear = np.diff(np.sort(theirs, axis=0)[-2:], axis=0)[0] > 1e-4
-    assert np.array_equal(out[clear], theirs.argmax(0)[clear])
-    assert clear.mean() > 0.99
+def test_scans_of_any_size_are_resampled_in_slabs(volume: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    whole = [resample(volume[None], (9, 31, 22), (2, 2, 2), new, 3) for new in ((2, 2, 2), (7, 1, 1), (1, 7, 1))]
+    monkeypatch.setattr(module, "_SLAB_BYTES", 4 * 23 * 30 * 3)
+    slabs = [resample(volume[None], (9, 31, 22), (2, 2, 2), new, 3) for new in ((2, 2, 2), (7, 1, 1), (1, 7, 1))]
+    for a, b in zip(whole, slabs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_labels_with_an_axis_apart_and_with_regions(axis: int):
-    logits = np.random.default_rng(2).normal(0, 1, (3, 6, 8, 10)).astype(np.float32)
-    new_shape = [11, 13, 9]
-    theirs = resample(logits, new_shape, [5.0 if a == axis else 1.0 for a in range(3)], (1, 1, 1), 1)
-    out = np.zeros((3, *new_shape), bool)
-    for part, regions in labels_from_logits(torch.from_numpy(logits), tuple(new_shape), axis, regions=True):
-        out[(slice(None), *[part if a == axis else slice(None) for a in range(3)])] = regions
-    clear = np.abs(theirs) > 1e-4
-    assert np.array_equal(out[clear], (theirs > 0)[clear])
+def test_air_stays_of_one_value():
+    array = np.full((60, 30, 30), -1024, np.int16)
+    array[30:34, 10:20, 10:20] = 100
+    norm = normaliser(array, "CTNormalization", PROPERTIES)
+    out = resample_one(array, (93, 41, 23), None, 3, norm.apply)
+    assert len(np.unique(out[:16])) == 1
+    assert len(np.unique(out)) > 100
+
+
+def test_masked_normalisation_leaves_the_rest_alone():
+    array = np.array([[[0, 1, 2, 3, 0]]], np.int16)
+    norm = normaliser(array, "ZScoreNormalization", {}, array > 0)
+    out = norm.apply(array, (slice(0, 1),))
+    assert out[0, 0, [0, 4]].tolist() == [0, 0]
+    assert out[0, 0, 1:4].std() == pytest.approx(1)
+    with pytest.raises(UserError, match="colour"):
+        normaliser(array - 1, "RGBTo01Normalization", {})
