@@ -63,7 +63,7 @@ def rasterise_resampled(contours: Sequence[Contour], how: Resample, image_uids: 
     low = _on_slices(by_plane, how, how.below)
     high = _on_slices(by_plane, how, np.where(how.weight > 0, how.below + 1, -1))
     box = _union(low, high)
-    mask = _mixed(low.read(box), high.read(box), how.weight[box[0]], how.grid, box)
+    mask = _mixed(low.read(box), high.read(box), how, box)
     return replace(how.planes.rasterise(contours, image_uids), mask=mask)
 
 
@@ -79,13 +79,22 @@ def _on_slices(by_plane: dict[int, list[Contour]], how: Resample, plane_of_slice
     return rasterise(moved, Grid(how.grid.shape, np.eye(4))).mask
 
 
-def _mixed(low: Bits, high: Bits, weight: Float, grid: Grid, box: Box) -> Mask:
-    """Slice by slice the shape between two, at `weight` (slices,) of the way from `low` to `high`."""
+def _mixed(low: Bits, high: Bits, how: Resample, box: Box) -> Mask:
+    """Slice by slice of a box of the grid the shape between those of the original planes below and above."""
     out = low.copy()
-    for k, part in enumerate(weight):
-        if part > 0:
-            out[k] = between(low[k], high[k], float(part), grid.spacing_mm[1:])
+    for i, k in enumerate(range(box[0].start, box[0].stop)):
+        if how.weight[k] > 0:
+            out[i] = _between_planes(low[i], high[i], how, k)
     return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
+
+
+def _between_planes(low: Bits, high: Bits, how: Resample, k: int) -> Bits:
+    """The shape on slice `k` of the grid, from those on the original planes next to it, moved to where they belong."""
+    plane = int(how.below[k])
+    # In the middle of a gap nothing is made up beyond a structure's end; but a lone plane half way between two
+    # slices of the grid must show on one of them.
+    wide = float(how.plane_at[plane + 1] - how.plane_at[plane]) > 1.5
+    return between(low, high, float(how.weight[k]), how.grid.spacing_mm[1:], half=not wide)
 
 
 def mask_on_grid(on_planes: Mask, how: Resample) -> Mask:
@@ -121,7 +130,7 @@ def mask_on_grid(on_planes: Mask, how: Resample) -> Mask:
         ]
         out[i] = _picked(on_planes, low, *index)
         if part > 0:
-            out[i] = between(out[i], _picked(on_planes, low + 1, *index), part, how.grid.spacing_mm[1:])
+            out[i] = _between_planes(out[i], _picked(on_planes, low + 1, *index), how, k)
     return Mask.from_dense(out, (box[0].start, box[1].start, box[2].start))
 
 
@@ -256,14 +265,17 @@ def _picked(mask: Mask, k: int, rows: NDArray[np.int64], columns: NDArray[np.int
     return np.asarray(bits[np.ix_(rows - y.start, columns - x.start)])
 
 
-def between(a: Bits, b: Bits, part: float, spacing_mm: Sequence[float]) -> Bits:
+def between(a: Bits, b: Bits, part: float, spacing_mm: Sequence[float], *, half: bool = True) -> Bits:
     """The shape at `part` (0 to 1) of the way from `a` to `b`, (row, column) each.
 
     By signed distances in mm. A part of the nearer shape that would vanish, because it is smaller than it moves, stays
-    as it is; of a shape that has nothing on the other side the nearer half of the way is filled.
+    as it is; of a shape that has nothing on the other side the nearer half of the way is filled. `half` says whether
+    such a shape in `a` counts exactly half way.
     """
     near = a if part <= 0.5 else b
-    if not a.any() or not b.any() or np.array_equal(a, b):
+    if not a.any() or not b.any():
+        return near if half or abs(part - 0.5) > 1e-6 else a & b
+    if np.array_equal(a, b):
         return near
     box = tight_box((a | b)[None])
     if box is None:

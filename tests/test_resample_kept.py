@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from enhanced_phantoms import make_enhanced_ct
 from phantoms import make_ct
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from scipy.ndimage import map_coordinates
 from tilted_phantoms import CHANGING, ellipsoid_ct, in_ellipsoid, resampled, series, voxel_centres
 from tiny_model import make_model
@@ -188,3 +190,41 @@ def test_real_tilted_series_round_trip(tmp_path: Path, ge: tuple[Case, Resample]
     path = write_rtstruct(case, list(session.structures), tmp_path / "out.dcm")
     (back,) = read_rtstruct(path, case)
     assert how.planes.rasterise(back.contours).mask.equals(masks_on_original_planes(bone, how))
+
+
+# --- enhanced multi-frame
+
+
+def test_tilted_multiframe_with_frames_missing_and_in_random_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    hu = rng.integers(-900, 1500, (20, 30, 26)).astype(np.int16)
+    tilt = np.radians(-10)
+    order = rng.permutation([k for k in range(20) if k not in (6, 13)]).tolist()
+
+    def straight_up(own: Dataset, k: int) -> None:
+        own.PlanePositionSequence[0].ImagePositionPatient = ["-10", "-20", f"{-50 + 3 * k}"]
+        own.PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 0, np.cos(tilt), np.sin(tilt)]
+
+    shared = ("measures", "values", "type")
+    written = make_enhanced_ct(tmp_path / "ct.dcm", hu, (3, 1, 1), order=order, shared=shared, edit_frame=straight_up)
+    case, how = resampled(tmp_path)
+    assert how.missing == 2 and how.tilt_degrees == pytest.approx(10, abs=1e-3)
+    anchor = int(np.flatnonzero(how.plane_shift[:, 0] == np.round(how.plane_shift[:, 0]))[0])
+    row = int(how.plane_shift[anchor, 0])
+    original = [k for k in range(20) if k not in (6, 13)][anchor]
+    assert np.array_equal(case.volume.array[int(how.plane_at[anchor]), row : row + 30], hu[original])
+    session = ReviewSession(case)
+    session.add("Ball", mask=Mask((4, 20, 5), np.ones((9, 6, 6), bool)))
+    path = write_rtstruct(case, list(session.structures), tmp_path / "out.dcm")
+    items = dcmread(path).ROIContourSequence[0].ContourSequence
+    for item in items:
+        image = item.ContourImageSequence[0]
+        assert image.ReferencedSOPInstanceUID == written.SOPInstanceUID
+        k = order[int(image.ReferencedFrameNumber) - 1]
+        point = np.array(item.ContourData[:3], float) - (-10, -20, -50 + 3 * k)
+        assert abs(point @ (0, -np.sin(tilt), np.cos(tilt))) < 1e-3
+    assert len(items) == 8  # slice 6 of the grid is made up
+    (back,) = read_rtstruct(path, case)
+    got, want = (m.dense(case.volume.grid.shape) for m in (back.mask, session.structures.items[0].mask))
+    assert np.array_equal(np.delete(got, 6, axis=0), np.delete(want, 6, axis=0))
+    assert np.count_nonzero(got[6] ^ want[6]) <= 6  # one row: half a pixel of tilt

@@ -163,6 +163,20 @@ def test_an_edit_redraws_the_slices_it_touches_alone(tmp_path: Path, places: lis
     )
 
 
+def test_a_contour_on_one_slice_half_way_between_two_of_the_grid_is_shown_and_written(tmp_path: Path) -> None:
+    places = [-42 + 2.0 * k for k in range(20)] + [-3 + 2.0 * k for k in range(15)]  # half a slice off from there on
+    ct, case, how = tilted(tmp_path, places)
+    lone = 21
+    assert how.plane_at[lone] % 1 == pytest.approx(0.5)
+    points = ellipse_on(how, lone)
+    assert points is not None
+    path = make_rtstruct(tmp_path / "rs.dcm", ct, [Roi("Lone", [("CLOSED_PLANAR", points, ct.image_uids[lone])])])
+    (structure_read,) = read_rtstruct(path, case)
+    assert structure_read.mask.bits.shape[0] == 1
+    (piece,) = pieces_on_original_planes(structure_read.mask, how)
+    assert abs(piece.plane - lone) <= 1
+
+
 def test_shape_between_two() -> None:
     y, x = np.mgrid[:40, :40]
     small, large = ((y - 20) ** 2 + (x - 20) ** 2 <= r**2 for r in (5, 11))
@@ -172,5 +186,8 @@ def test_shape_between_two() -> None:
     assert between(small, far, 0.4, (1, 1))[small].all()  # moved further than it is wide: the nearer one stays
     none = np.zeros_like(small)
     assert np.array_equal(between(small, none, 0.4, (1, 1)), small) and not between(small, none, 0.6, (1, 1)).any()
+    assert np.array_equal(between(small, none, 0.5, (1, 1)), small)
+    assert not between(small, none, 0.5, (1, 1), half=False).any()
+    assert not between(none, small, 0.5, (1, 1), half=False).any()
     whole = np.ones_like(small)
     assert between(whole, whole, 0.3, (1, 1)).all() and between(whole, small, 0.01, (1, 1)).sum() > 1400
