@@ -154,7 +154,7 @@ def _outline(structure: Structure, drawn: Sequence[Drawn], number: int, case: Ca
     if drawn:  # a ROI without contours is valid only without the sequence
         sequence = contour_sequence(drawn, case)
         item[sequence.tag] = sequence
-        # Said to come from a file of the kind that is written: else pydicom makes objects of the bytes, and bytes again.
+        # Said to come from a file of the kind that is written; else pydicom makes objects of the bytes and then bytes.
         item.set_original_encoding(True, True, default_encoding)
     item.ReferencedROINumber = number
     return item

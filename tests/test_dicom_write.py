@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from contourdesk.app.contour import Contour
 from contourdesk.app.contours import contours_to_mask
 from contourdesk.app.dicom_read import read_series, scan
 from contourdesk.app.dicom_text import exact_decimal, short_decimal
-from contourdesk.app.dicom_write import write_rtstruct
+from contourdesk.app.dicom_write import RtStructOptions, check_export, write_rtstruct
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
 from contourdesk.app.rt_check import check_rtstruct
@@ -313,6 +314,156 @@ def test_plastimatch_reads_the_same_masks(shared_data: Path, tmp_path: Path) -> 
     for s in structures:
         found = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "pm" / f"{s.name}.nii.gz"))) > 0
         assert np.array_equal(found, s.mask.dense(case.volume.grid.shape)), s.name
+
+
+OPTIONS = [
+    RtStructOptions(contours, holes, profile)
+    for contours in ("voxel edges", "smooth")
+    for holes, profile in (("", "eclipse"), ("inner loops", "raystation"), ("xor", "generic"), ("", "pinnacle"))
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_gives_a_good_file(make_ct: MakeCt, tmp_path: Path, options: RtStructOptions) -> None:
+    case = load(make_ct(tmp_path / "ct"))
+    long_name = "Submandibular node level two right"
+    masks = {**tricky(case.volume.grid.shape), long_name: tricky(case.volume.grid.shape)["Voxel"]}
+    structures = [structure(n, m) for n, m in masks.items()]
+    path = write_rtstruct(case, structures, tmp_path / "rt.dcm", options=options)  # reads back and compares
+    ds = dcmread(path)
+    assert check_rtstruct(path) == []
+    kinds = {c.ContourGeometricType for o in ds.ROIContourSequence for c in o.ContourSequence}
+    assert kinds == ({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"} if options.holes == "xor" else {"CLOSED_PLANAR"})
+    last = ds.StructureSetROISequence[-1]
+    if options.profile in ("eclipse", "pinnacle"):
+        assert len(last.ROIName) <= 16 and last.ROIName.endswith("R") and last.ROIDescription == long_name
+    else:
+        assert last.ROIName == long_name and "ROIDescription" not in last
+    again = write_rtstruct(case, structures, tmp_path / "again.dcm", options=options)
+    assert again.read_bytes() == path.read_bytes()
+    tool = shutil.which("dciodvfy")
+    if tool is not None:
+        said = subprocess.run([tool, str(path)], capture_output=True, text=True, errors="replace", check=False)
+        lines = (said.stderr + said.stdout).splitlines()
+        # dciodvfy 2022 is older than CLOSEDPLANAR_XOR in the standard.
+        assert [n for n in lines if "Error" in n and "<CLOSEDPLANAR_XOR> for value 1" not in n] == []
+
+
+def test_what_a_system_would_refuse_is_told_before_and_not_written(
+    make_ct: MakeCt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = load(make_ct(tmp_path / "ct"))
+    bits = tricky(case.volume.grid.shape)["Ring"]
+    wire = (Contour(np.array([[0.0, 0, -44], [5, 0, -44]]), "OPEN_PLANAR"),)
+    structures = [structure("Marker wire of the left breast", bits, contours=wire), structure("Drüse", bits)]
+    found = check_export(case, structures, options=RtStructOptions(profile="eclipse"))
+    texts = " ".join(f.text for f in found)
+    assert "OPEN_PLANAR" in texts and "will be called" in texts and "plain English" in texts
+    assert {f.severity for f in found} == {"warning"}
+    write_rtstruct(case, structures, tmp_path / "rt.dcm", options=RtStructOptions(profile="eclipse"))
+
+    monkeypatch.setenv("CONTOURDESK_HOME", str(tmp_path))
+    (tmp_path / "profiles.csv").write_text("profile,limit,value,broken,source\nours,rois,1,error,tried\n")
+    ours = RtStructOptions(profile="ours")
+    assert [f.severity for f in check_export(case, structures, options=ours)] == ["error"]
+    with pytest.raises(UserError, match="2 structures, and it takes 1"):
+        write_rtstruct(case, structures, tmp_path / "no.dcm", options=ours)
+    assert not (tmp_path / "no.dcm").exists()
+    with pytest.raises(UserError, match="no planning system"):
+        write_rtstruct(case, structures, tmp_path / "no.dcm", options=RtStructOptions(profile="ecplise"))
+
+
+def test_points_of_a_contour_are_limited_for_a_system(make_ct: MakeCt, tmp_path: Path) -> None:
+    case = load(make_ct(tmp_path / "ct", shape=(2, 256, 256)))
+    y, x = np.indices((256, 256))
+    star = np.hypot(y - 128.0, x - 128.0) < 80 + 35 * np.sin(40 * np.arctan2(y - 128.0, x - 128.0))
+    bits = np.stack([star, np.zeros_like(star)])
+    longest = {}
+    for name in ("generic", "eclipse"):
+        path = write_rtstruct(
+            case, [structure("Star", bits)], tmp_path / f"{name}.dcm", options=RtStructOptions(profile=name)
+        )
+        contours = dcmread(path).ROIContourSequence[0].ContourSequence
+        longest[name] = max(int(c.NumberOfContourPoints) for c in contours)
+    assert longest["generic"] > 2000 >= longest["eclipse"]
+
+
+def test_a_file_depends_on_the_review_alone(make_ct: MakeCt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = load(make_ct(tmp_path / "ct"))
+    bits = tricky(case.volume.grid.shape)["Ring"]
+    timeless = structure("A", bits, provenance=Provenance("reviewer"), decision=Decision())
+    files = []
+    for zone, name in (("UTC", "1"), ("Asia/Tokyo", "2")):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        mixed = structure("B", bits, provenance=Provenance("imported", time="2026-11-25T12:00:00"))
+        for one in (timeless, mixed):
+            path = write_rtstruct(case, [one], tmp_path / f"{one.name}{name}.dcm")
+            files.append(path.read_bytes())
+    monkeypatch.undo()
+    time.tzset()
+    assert files[0] == files[2] and files[1] == files[3] != files[0]
+    ds = dcmread(tmp_path / "A1.dcm")
+    assert (ds.StructureSetDate, ds.StructureSetTime) == ("", "") and "SeriesDate" not in ds
+    assert ds.SOPInstanceUID.startswith("2.25.") and ds.SOPInstanceUID != ds.SeriesInstanceUID
+    assert check_rtstruct(tmp_path / "A1.dcm") == []
+    mixed_ds = dcmread(tmp_path / "B1.dcm")
+    assert (mixed_ds.StructureSetDate, mixed_ds.StructureSetTime) == ("20261125", "120000")
+
+
+def test_the_set_that_structures_came_from_is_referred_to(
+    make_ct: MakeCt, make_rtstruct: MakeCt, tmp_path: Path
+) -> None:
+    ct = make_ct(tmp_path / "ct")
+    square = np.array([[-5.0, 0, -44], [8, 0, -44], [8, 9, -44], [-5, 9, -44]])
+    sets = [
+        make_rtstruct(tmp_path / f"{n}.dcm", ct, [Roi(n, [("CLOSED_PLANAR", square, ct.image_uids[2])])])
+        for n in ("One", "Two")
+    ]
+    case = load(ct)
+    first, second = (read_rtstruct(path, case) for path in sets)
+    uids = [dcmread(path).SOPInstanceUID for path in sets]
+    ds = dcmread(write_rtstruct(case, first, tmp_path / "a.dcm"))
+    (item,) = ds.PredecessorStructureSetSequence
+    assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (ds.SOPClassUID, uids[0])
+    assert uids[0] not in (ds.SOPInstanceUID, ds.SeriesInstanceUID)
+    both = dcmread(write_rtstruct(case, [*first, *second], tmp_path / "b.dcm"))
+    assert "PredecessorStructureSetSequence" not in both
+    assert [i.ReferencedSOPInstanceUID for i in both.SourceInstanceSequence] == uids
+    mask = structure("New", tricky(case.volume.grid.shape)["Ring"])
+    new = dcmread(write_rtstruct(case, [mask], tmp_path / "c.dcm"))
+    assert "PredecessorStructureSetSequence" not in new and "SourceInstanceSequence" not in new
+
+
+def test_frames_of_multi_frame_images_are_referred_to(make_ct: MakeCt, tmp_path: Path) -> None:
+    case = load(make_ct(tmp_path / "ct"))
+    source, count = case.source, case.volume.grid.shape[0]
+    frames = tuple(range(count, 0, -1))  # stored the other way round
+    case = replace(case, source=replace(source, image_uids=source.image_uids[:1] * count, image_frames=frames))
+    bits = tricky(case.volume.grid.shape)["Ring"]
+    ds = dcmread(write_rtstruct(case, [structure("Ring", bits)], tmp_path / "rt.dcm"))
+    series = ds.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    (image,) = series.ContourImageSequence
+    assert image.ReferencedSOPInstanceUID == source.image_uids[0]
+    assert list(image.ReferencedFrameNumber) == sorted(frames)
+    for contour in ds.ROIContourSequence[0].ContourSequence:
+        k = round((float(contour.ContourData[2]) + 50) / 3)
+        assert contour.ContourImageSequence[0].ReferencedFrameNumber == frames[k]
+
+
+def test_new_slices_of_an_imported_structure_do_not_mix_kinds(make_ct: MakeCt, tmp_path: Path) -> None:
+    ct = make_ct(tmp_path / "ct")
+    case = load(ct)
+    square = np.array([[-5.5, 0.25, -44], [8.5, 0.25, -44], [8.5, 9.25, -44], [-5.5, 9.25, -44]])
+    for kind, holes in (("CLOSED_PLANAR", "xor"), ("CLOSEDPLANAR_XOR", "")):
+        kept = (Contour(square, kind, ct.image_uids[2]),)
+        mask = contours_to_mask(kept, case.volume.grid).dense(case.volume.grid.shape)
+        mask[5] = tricky(mask.shape)["Ring"][5]
+        organ = Structure("A", (1, 2, 3), Mask.from_dense(mask), Provenance("imported"), contours=kept)
+        path = write_rtstruct(case, [organ], tmp_path / "rt.dcm", options=RtStructOptions("smooth", holes))
+        contours = dcmread(path).ROIContourSequence[0].ContourSequence
+        assert {c.ContourGeometricType for c in contours} == {kind}
+        assert list(contours[0].ContourData) == square.ravel().tolist()
 
 
 def test_kept_contours_need_not_be_tidy(make_ct: MakeCt, tmp_path: Path) -> None:

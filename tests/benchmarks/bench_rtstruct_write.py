@@ -69,7 +69,7 @@ def prepare(base: Path) -> None:
         subprocess.run([*command, *targets], check=True, stdout=subprocess.DEVNULL)
 
 
-def _opened(base: str):  # noqa: ANN202 - only here, and importing its type costs time
+def _opened(base: str):
     from contourdesk.app.structures import Decision, Mask, Provenance, Structure
 
     case = bench_rtstruct._case(f"{base}/images")
