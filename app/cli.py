@@ -131,6 +131,11 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="say whether these fit the images: RTSTRUCT, DICOM SEG, .seg.nrrd, label map, or a folder of masks",
     )
+    parser.add_argument(
+        "--accept-other-references",
+        action="store_true",
+        help="take --structures by their coordinates also when their references are missing or name other images",
+    )
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -233,7 +238,8 @@ def _check(options: argparse.Namespace) -> int:
     if options.structures is not None:
         from contourdesk.app.structures_command import check_structures
 
-        fits = partial(check_structures, path=options.structures, resample=options.resample)
+        taken_on = options.accept_other_references
+        fits = partial(check_structures, path=options.structures, resample=options.resample, any_reference=taken_on)
         return max(guarded(partial(fits, path), str(path)) for path in options.paths)
     check = partial(check_path, resample=options.resample, system=options.profile)
     return max(guarded(partial(check, path), str(path)) for path in options.paths)

@@ -23,9 +23,9 @@ from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
 from contourdesk.app.naming import colour_for, type_for
 from contourdesk.app.placement import TOLERANCE_MM, Placement, label_boxes, union
+from contourdesk.app.references import OtherImages, References, differences
 from contourdesk.app.resample import Resample
 from contourdesk.app.resample_masks import mask_on_grid
-from contourdesk.app.rtstruct_read import References
 from contourdesk.app.seg_frames import Frames, on_grid, on_planes
 from contourdesk.app.structures import Colour, Mask, Provenance, Structure
 
@@ -167,10 +167,7 @@ def _check_refers(dataset: Dataset, case: Case, path: Path, any_reference: bool)
         return []
     if any_reference:
         return [f"{path.name} refers to other images; it was placed by its position, as was asked for."]
-    raise UserError(
-        f"{path.name} refers to another image: neither its frame of reference nor its series or images are these.",
-        "Open the images that it was made on.",
-    )
+    raise OtherImages(path, differences(refers, case))
 
 
 def _segments(dataset: Dataset) -> dict[int, _Segment]:

@@ -12,8 +12,10 @@ from contourdesk.app.masks_read import import_structures
 from contourdesk.app.opening import open_path
 
 
-def check_structures(images: Path, path: Path, *, resample: bool = False) -> int:
+def check_structures(images: Path, path: Path, *, resample: bool = False, any_reference: bool = False) -> int:
     """Say what structures a file or folder holds, on the grid of the images, and return 0.
+
+    With `any_reference`, structures are taken by their coordinates whatever images they say they belong to.
 
     Raises
     ------
@@ -29,7 +31,7 @@ def check_structures(images: Path, path: Path, *, resample: bool = False) -> int
         # The structures asked about come first and keep their names.
         alone = replace(series, rtstructs=(), segs=())
         case = run_job(read_series(alone, alone.resample), f"Reading {images.name}")
-    structures, notes = run_job(import_structures(path, case), f"Reading {path.name}")
+    structures, notes = run_job(import_structures(path, case, any_reference=any_reference), f"Reading {path.name}")
     for text in notes:
         note(text)
     for structure in structures:

@@ -168,7 +168,7 @@ def test_references(tmp_path: Path) -> None:
     bits = random_bits()[..., 0]
     path = by_highdicom(tmp_path / "seg.dcm", other, bits)
     case = load(ct)
-    with pytest.raises(UserError, match="refers to another image"):
+    with pytest.raises(UserError, match="not made on these images"):
         read_seg(path, case)
     (found,), notes = read_seg(path, case, any_reference=True)
     assert np.array_equal(found.mask.dense(SHAPE), bits)
