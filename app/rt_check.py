@@ -38,6 +38,7 @@ _PARTS = (
 _POINTS_NEEDED = {"POINT": 1, "OPEN_PLANAR": 2, "OPEN_NONPLANAR": 2}
 _PLANAR = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "OPEN_PLANAR")
 _FLAT_MM = 0.05
+MAX_EXPLICIT = 65534  # bytes of DS in explicit VR
 
 
 def check_rtstruct(path: Path, system: Profile | None = None) -> list[RtFinding]:
@@ -56,11 +57,12 @@ def check_rtstruct(path: Path, system: Profile | None = None) -> list[RtFinding]
         ds = dcmread(path)
         if ds.get("Modality") != "RTSTRUCT":
             raise UserError(f"{path.name} isn't an RT structure set.", "Choose a DICOM RTSTRUCT file.")
-        summary, problems = _summary(ds)
+        system = system or profile(GENERIC)
+        summary, problems = _summary(ds, system)
         found = [*_attributes(ds), *_numbers(ds), *_references(ds), *problems]
     except (OSError, InvalidDicomError, ValueError, TypeError, AttributeError, struct.error, EOFError) as error:
         raise UserError(f"{path.name} can't be read; it may be cut short or damaged.", "Export it again.") from error
-    found += profile_findings(summary, system or profile(GENERIC))
+    found += profile_findings(summary, system)
     return sorted(found, key=lambda f: f.severity != "error")
 
 
@@ -137,8 +139,9 @@ def _references(ds: Dataset) -> Iterator[RtFinding]:
         yield RtFinding("warning", "", f"{stray} contours refer to images that aren't listed.")
 
 
-def _summary(ds: Dataset) -> tuple[SetSummary, list[RtFinding]]:
+def _summary(ds: Dataset, system: Profile) -> tuple[SetSummary, list[RtFinding]]:
     """What `profile_findings` asks about, and what is wrong with single contours."""
+    explicit = not ds.original_encoding[0]
     outlines = {int(o.get("ReferencedROINumber", -1)): o for o in _items(ds, "ROIContourSequence")}
     rois, found = [], []
     for roi in _items(ds, "StructureSetROISequence"):
@@ -146,17 +149,17 @@ def _summary(ds: Dataset) -> tuple[SetSummary, list[RtFinding]]:
         outline = outlines.get(int(roi.get("ROINumber", -1)), Dataset())
         contours, problems = [], set()
         for item in _items(outline, "ContourSequence"):
-            contour, problem = _contour(item)
+            contour, problem = _contour(item, explicit)
             contours.append(contour)
             problems |= {problem} - {""}
         rois.append(RoiSummary(name, contours))
-        if not contours:
+        if not contours and system.empty_rois:  # else it is told as the system's own
             found.append(RtFinding("warning", name, f"{name} has no contours."))
         found += [RtFinding("error", name, f"{name} has a contour {problem}.") for problem in sorted(problems)]
     return SetSummary(str(ds.get("StructureSetLabel") or ""), rois, bool(_listed_images(ds)[0])), found
 
 
-def _contour(item: Dataset) -> tuple[ContourSummary, str]:
+def _contour(item: Dataset, explicit: bool) -> tuple[ContourSummary, str]:
     """A contour's summary, and what is wrong with it as words after "a contour"; empty for nothing."""
     raw = item.get_item("ContourData") if "ContourData" in item else None
     value = getattr(raw, "value", None)
@@ -170,8 +173,8 @@ def _contour(item: Dataset) -> tuple[ContourSummary, str]:
         return summary, "whose number of points is not what it says"
     if len(numbers) // 3 < _POINTS_NEEDED.get(kind, 3):
         return summary, "with too few points"
-    if raw is not None and raw.VR == "UN":
-        return summary, "whose points have no type, as happens above 64 kB in explicit VR"
+    if explicit and summary.size > MAX_EXPLICIT:
+        return summary, "of over 64 kB, whose points have no type in explicit VR"
     if max(map(len, numbers)) > MAX_DS:
         return summary, f"with numbers longer than {MAX_DS} characters"
     points = np.array(numbers, np.float64).reshape(-1, 3)
