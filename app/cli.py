@@ -83,7 +83,14 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("segmented"), metavar="DIR", help="gets a folder for each case (./segmented)"
     )
-    parser.add_argument("--model", metavar="M", help="model folder, or the name of a bundled model (headneck)")
+    parser.add_argument(
+        "--model", metavar="M", help="model folder or zip archive, or a name of contourdesk model list (headneck)"
+    )
+    parser.add_argument("--folds", type=_names, metavar="F[,F]", help="folds of the model, such as 0,1; all unless given")
+    parser.add_argument("--organs", type=_names, metavar="N[,N]", help="names of the structures that are wanted")
+    parser.add_argument(
+        "--no-mirroring", action="store_true", help="do not predict mirror images too: faster, a little less accurate"
+    )
     parser.add_argument(
         "--format",
         type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti")),
@@ -162,6 +169,15 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     describe.add_argument("model", metavar="MODEL", help="unet2015, fcn, a model folder, or a bundled model's name")
     describe.add_argument("--width", type=_count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
     describe.add_argument("--size", type=_count, metavar="N", help="side of the image for unet2015 and fcn (572)")
+    actions.add_parser("list", help="list the models there are, bundled and added")
+    add = actions.add_parser("add", help="check a model folder or zip archive and add it to the list")
+    add.add_argument("path", type=Path, metavar="PATH", help="a folder is used where it lies, an archive is unpacked")
+    add.add_argument("--name", default="", metavar="NAME", help="what to call it (after the file unless given)")
+    remove = actions.add_parser("remove", help="take a model that was added off the list")
+    remove.add_argument("name", metavar="NAME")
+    default = actions.add_parser("default", help="make a model the default of a body site")
+    default.add_argument("site", metavar="SITE", help='such as "head and neck"')
+    default.add_argument("name", metavar="NAME")
 
 
 def _formats(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -170,6 +186,13 @@ def _formats(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if unknown or not wanted:
         raise argparse.ArgumentTypeError(f"'{text}': choose from {', '.join(known)}")
     return wanted
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise argparse.ArgumentTypeError(f"'{text}' names nothing")
+    return names
 
 
 def _positive(text: str) -> float:
@@ -218,7 +241,15 @@ def _segment(options: argparse.Namespace) -> int:
     from contourdesk.app.segment_command import segment_cases
 
     return segment_cases(
-        options.paths, options.out, options.model, options.format, options.device, resample=options.resample
+        options.paths,
+        options.out,
+        options.model,
+        options.format,
+        options.device,
+        resample=options.resample,
+        folds=options.folds,
+        organs=options.organs,
+        mirroring=not options.no_mirroring,
     )
 
 
@@ -267,6 +298,20 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _model(options: argparse.Namespace) -> int:
+    from contourdesk.app import model_command
+
+    if options.action == "list":
+        return model_command.list_models()
+    if options.action == "add":
+        return model_command.add_model(options.path, options.name)
+    if options.action == "remove":
+        return model_command.remove_model(options.name)
+    if options.action == "default":
+        return model_command.set_default(options.site, options.name)
+    return _describe_model(options)
+
+
+def _describe_model(options: argparse.Namespace) -> int:
     from contourdesk.app.console import say
     from contourdesk.app.segment_command import model_folder
     from contourdesk.inference.describe import describe

@@ -21,7 +21,7 @@ BUNDLED = "headneck"
 
 
 def model_folder(wanted: str | None = None) -> Path:
-    """Folder of a model: a path, or the name of a bundled model.
+    """Folder (or archive) of a model: a path, or the name of a bundled model or of one that was added.
 
     Raises
     ------
@@ -29,10 +29,23 @@ def model_folder(wanted: str | None = None) -> Path:
     """
     bundled = Path(str(files("contourdesk.resources"))) / "models"
     for folder in (Path(wanted) if wanted else bundled / BUNDLED, bundled / (wanted or BUNDLED)):
-        if folder.is_dir():
+        if folder.is_dir() or (wanted and folder.suffix.lower() == ".zip" and folder.is_file()):
             return folder
+    added = _added(wanted) if wanted else None
+    if added is not None:
+        return added
     names = ", ".join(sorted(p.parent.name for p in bundled.glob("*/plans.json"))) or "none"
     raise UserError(f'There is no model "{wanted or BUNDLED}".', f"Give a model folder or a bundled model: {names}.")
+
+
+def _added(name: str) -> Path | None:
+    from contourdesk.app.settings import config_dir
+
+    if not (config_dir() / "models.json").is_file():
+        return None
+    from contourdesk.inference.model_library import list_models
+
+    return next((Path(entry.folder) for entry in list_models() if entry.name == name and entry.is_there), None)
 
 
 def segment_cases(
@@ -43,6 +56,9 @@ def segment_cases(
     device: str,
     *,
     resample: bool = False,
+    folds: Sequence[str] | None = None,
+    organs: Sequence[str] | None = None,
+    mirroring: bool = True,
 ) -> int:
     """Segment every case under `paths` and return the exit code; a case that fails does not stop the others.
 
@@ -52,23 +68,29 @@ def segment_cases(
     model : see `model_folder`;  device : see `contourdesk.inference.device.choose_device`.
     formats : "rtstruct", "seg", "nrrd", "nifti" or several; RTSTRUCT and NIfTI as the image allows when None.
     resample : whether a series whose slices lie unevenly is resampled instead of refused.
+    folds : folds of the model, all when None;  organs, mirroring : see `contourdesk.inference.options.Options`.
 
     Raises
     ------
     UserError : no such model or device.
     """
     from contourdesk.inference.device import choose_device, describe
-    from contourdesk.inference.nnunet import load_model
+    from contourdesk.inference.nnunet import load_models
+    from contourdesk.inference.options import Options
     from contourdesk.inference.predict import predict
 
-    loaded = load_model(model_folder(model))
+    loaded = load_models(model_folder(model), folds)
     where = choose_device(device)
-    note(f"model {loaded.name}, on {describe(where)}")
+    options = Options(organs=None if organs is None else tuple(organs), mirroring=mirroring)
+    note(f"model {', '.join(one.name for one in loaded)}, on {describe(where)}")
     taken: set[str] = set()
 
     def one(case: Case, name: str) -> int:
         folder = out / _free(name, taken)
-        _write(case, run_job(predict(case.volume, loaded, where), name), folder, formats)
+        found = run_job(predict(case.volume, loaded, where, options), name)
+        for text in found.notes:
+            note(f"{name}: {text}")
+        _write(case, found, folder, formats)
         return GOOD
 
     return _worst((str(path), partial(_each, path, one, resample)) for path in _expand(paths))

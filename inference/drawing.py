@@ -44,6 +44,7 @@ class Samples:
 
 
 def samples_along(old: int, new: int, nearest: bool, wanted: slice) -> Samples:
+    """Where the output voxels `wanted` of an axis of `new` voxels lie among its `old` samples."""
     if nearest:
         index = nearest_index(old, new).astype(np.int64)[wanted]
         return Samples(index, index, np.zeros(len(index)))

@@ -48,7 +48,8 @@ def _way(module: nn.Module) -> Any:
     name = type(module).__name__
     if name == "ConvDropoutNormReLU" and _is_plain(module):
         return _block
-    if name == "UNetDecoder" and all(_is_upsampling(m) for m in module.transpconvs):
+    ups: Any = getattr(module, "transpconvs", ())
+    if name == "UNetDecoder" and all(_is_upsampling(m) for m in ups):
         return _decode
     return None
 
@@ -69,7 +70,7 @@ def _is_upsampling(module: nn.Module) -> bool:
         isinstance(module, nn.ConvTranspose2d | nn.ConvTranspose3d)
         and module.kernel_size == module.stride
         and module.groups == 1
-        and not any(module.padding)  # type: ignore[arg-type]
+        and not any(module.padding)
         and not any(module.output_padding)
         and set(module.dilation) == {1}
     )

@@ -2,7 +2,7 @@
 
 Windows go through the image slice by slice, so the sums need only be as deep as one window: what lies above the next
 row of windows is finished and handed out at once. nnU-Net keeps the sums of the whole image; they are as large as all
-of its classes together. Sums are kept in half precision and added in nnU-Net's order, so that rounding is nnU-Net's too.
+of its classes together. Sums are kept in half precision and added in nnU-Net's order: its rounding is ours too.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def sliding_slabs(
 
     Yields
     ------
-    Numbers of windows' passes done, and a `Slab` of `dtype` whenever slices are finished: all of the region's, in order.
+    Numbers of windows' passes done, and a `Slab` of `dtype` whenever slices are finished: all the region's, in order.
 
     Raises
     ------
@@ -179,8 +179,8 @@ def sliding_slabs(
                 found = yield from _run(network, fold, inputs, cache, passes)
                 for start, out in zip(group, found, strict=True):
                     inner, outer = _overlap(start, patch, area)
-                    part = out.to(keep) * weights
-                    sums[(fold, slice(None), *outer)] += part[(slice(None), *inner)]
+                    weighted = out.to(keep) * weights
+                    sums[(fold, slice(None), *outer)] += weighted[(slice(None), *inner)]
             for start in group:
                 inner, outer = _overlap(start, patch, area)
                 norm[outer] += weights[inner]
