@@ -7,6 +7,7 @@ structure set it then gives a part as if it were all. Here every element, item a
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from functools import lru_cache
 from io import BytesIO
@@ -55,7 +56,9 @@ def read_whole(stream: BinaryIO) -> Dataset:
         explicit = body[at + 4 : at + 6] in _KNOWN  # some files declare what they are not
     walk = _Walk(body, little=syntax != BIG_ENDIAN)
     walk.elements(at, len(body), explicit, 0)
-    return dcmread(BytesIO(data), force=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pydicom about what the walk has settled
+        return dcmread(BytesIO(data), force=True)
 
 
 def _meta(data: bytes, at: int) -> tuple[int, str]:

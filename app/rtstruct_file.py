@@ -5,7 +5,9 @@ A ROI that can't be read for certain has a `problem` instead of a part of its co
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -75,15 +77,24 @@ def open_rtstruct(path: Path) -> Dataset:
     ------
     UserError : it can't be read, or is something else.
     """
-    try:
+    with reading(path):
         with open_binary(path) as stream:
             dataset = read_whole(stream)
         modality = dataset.get("Modality")
-    except DAMAGE as error:
-        raise damaged(path) from error
     if modality != "RTSTRUCT" and "StructureSetROISequence" not in dataset:
         raise UserError(f"{path.name} isn't an RT structure set.", "Choose a DICOM RTSTRUCT file.")
     return dataset
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What pydicom makes of damaged elements, which it decodes when they are asked for, becomes one clear error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about character sets; what is lost shows in the names
+            yield
+    except DAMAGE as error:
+        raise damaged(path) from error
 
 
 def damaged(path: Path) -> UserError:
@@ -255,6 +266,8 @@ def _name(item: Dataset, number: int | None) -> tuple[str, tuple[str, ...]]:
     name = clean[:MAX_NAME].strip()
     if not name:
         return ("ROI" if number is None else f"ROI {number}"), (("has no name in the file",) if told else ())
+    if "\ufffd" in name:
+        return name, ("has characters in its name that the file's character set doesn't have",)
     if len(clean) > MAX_NAME:
         return name, (f"has a name of {len(told)} characters in the file, cut to the {MAX_NAME} that DICOM allows",)
     return name, (("has characters in its name that DICOM forbids, replaced",) if clean != told else ())

@@ -13,11 +13,10 @@ from contourdesk.app.case import Case
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours_place import FILLED_KINDS, Placement, place
 from contourdesk.app.contours_raster import Raster, rasterise
-from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
 from contourdesk.app.references import OtherImages, References, differences, remark
 from contourdesk.app.resample_masks import rasterise_resampled
-from contourdesk.app.rtstruct_file import Roi, damaged, open_rtstruct, references_of, rois_of
+from contourdesk.app.rtstruct_file import Roi, open_rtstruct, reading, references_of, rois_of
 from contourdesk.app.structures import Mask, Provenance, Structure
 
 __all__ = ["References", "add_rtstruct", "read_rtstruct", "read_rtstruct_with_notes", "references", "why_refused"]
@@ -33,10 +32,8 @@ def references(path: Path) -> References:
     UserError : the file can't be read.
     """
     dataset = open_rtstruct(path)
-    try:
+    with reading(path):
         return references_of(dataset)
-    except DAMAGE as error:
-        raise damaged(path) from error
 
 
 def read_rtstruct(path: Path, case: Case, *, any_reference: bool = False) -> list[Structure]:
@@ -94,23 +91,19 @@ def why_refused(path: Path, case: Case) -> OtherImages | None:
     UserError : it can't be read in any case.
     """
     dataset = open_rtstruct(path)
-    try:
+    with reading(path):
         return _other_images(dataset, rois_of(dataset), case, path)
-    except DAMAGE as error:
-        raise damaged(path) from error
 
 
 def _read(path: Path, case: Case, any_reference: bool) -> tuple[list[Structure], list[str], list[str]]:
     """Structures, notes on them, and why others were left out."""
     dataset = open_rtstruct(path)
-    try:
+    with reading(path):
         rois = rois_of(dataset)
         other = _other_images(dataset, rois, case, path)
         time = _time(dataset)
         parent = f"RTSTRUCT {dataset.get('SOPInstanceUID') or ''}".strip()  # a writer refers to it as predecessor
         no_contours = "ROIContourSequence" not in dataset
-    except DAMAGE as error:
-        raise damaged(path) from error
     if other is not None and not any_reference:
         raise other
     notes = [f"{path.name} holds no contours."] if rois and no_contours else []

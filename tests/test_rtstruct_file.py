@@ -354,3 +354,45 @@ def test_a_file_cut_short_is_refused(ct: CtPhantom, case: Case, tmp_path: Path, 
     (tmp_path / "cut.dcm").write_bytes(data[: int(part * len(data))])
     with pytest.raises(UserError, match=r"cut\.dcm"):
         read_rtstruct(tmp_path / "cut.dcm", case)
+
+
+def test_zeros_at_the_end_are_no_damage(ct: CtPhantom, case: Case, tmp_path: Path) -> None:
+    path = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)])
+    path.write_bytes(path.read_bytes() + bytes(500))
+    assert [s.name for s in read_rtstruct(path, case)] == ["Organ"]
+
+
+def test_lengths_that_do_not_fit_are_refused(ct: CtPhantom, case: Case, tmp_path: Path) -> None:
+    # One contour's data says that it is two bytes longer: it takes them from what follows.
+    data = bytearray(make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct)]).read_bytes())
+    at = data.index(b"\x06\x30\x50\x00DS") + 6
+    data[at : at + 2] = (int.from_bytes(data[at : at + 2], "little") + 2).to_bytes(2, "little")
+    (tmp_path / "bad.dcm").write_bytes(data)
+    with pytest.raises(UserError, match=r"bad\.dcm can't be read"):
+        read_rtstruct(tmp_path / "bad.dcm", case)
+
+
+def test_a_name_in_another_character_set_than_said_is_told(read: Read, ct: CtPhantom) -> None:
+    def edit(ds: Dataset) -> None:
+        tag = Tag("ROIName")
+        ds.StructureSetROISequence[0][tag] = RawDataElement(tag, "LO", 6, b"Dr\xfcse ", 0, False, True)
+
+    (one,), notes = read([organ(ct)], edit)
+    assert one.name.startswith("Dr") and "character set" in notes[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_damage_ends_in_structures_or_a_message(ct: CtPhantom, case: Case, tmp_path: Path, seed: int) -> None:
+    data = make_rtstruct(tmp_path / "rs.dcm", ct, [organ(ct), Roi("Empty")]).read_bytes()
+    rng, read_, path = np.random.default_rng(seed), 0, tmp_path / "damaged.dcm"
+    for _ in range(60):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        at = rng.integers(132, len(damaged), rng.choice([1, 3, 20]))
+        damaged[at] = rng.integers(0, 256, len(at))
+        path.write_bytes(damaged.tobytes()[: len(damaged) - int(rng.choice([0, 0, 0, 200]))])
+        try:
+            read_rtstruct_with_notes(path, case, any_reference=True)
+            read_ += 1
+        except UserError:
+            pass
+    assert 0 < read_ < 60
