@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
@@ -170,7 +171,8 @@ def _whole_header(head: Header) -> Dataset:
         raise ValueError("not an image")
     encoding = pixels.encoding
     try:
-        with open_pixels(head) as stream:
+        with open_pixels(head) as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pydicom about character sets that don't exist
             stream.seek(pixels.dataset_start)
             dataset = read_dataset(
                 stream, not encoding.explicit, encoding.little, stop_when=lambda tag, vr, length: tag >= _PIXEL_GROUP
