@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 MAX_PERSON = 64  # PN, one component group
 
@@ -20,11 +19,25 @@ def person_name(name: str) -> str:
     return clean[:MAX_PERSON]
 
 
+def moment(text: str) -> datetime | None:
+    """An ISO time; None when it is none. One without zone counts as UTC, so that no machine's own zone matters."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def date_and_time(when: datetime | None) -> tuple[str, str]:
+    """DICOM date and time in the zone it was noted in; empty for None."""
+    return ("", "") if when is None else (when.strftime("%Y%m%d"), when.strftime("%H%M%S"))
+
+
+def latest_moment(times: Iterable[str]) -> datetime | None:
+    """The latest of ISO times; None when there is none."""
+    return max((m for text in times if (m := moment(text)) is not None), default=None)
+
+
 def latest_time(times: Iterable[str]) -> tuple[str, str]:
     """The latest of ISO times as DICOM date and time, in the zone it was noted in; now when there is none."""
-    valid = []
-    for text in times:
-        with contextlib.suppress(ValueError):
-            valid.append(datetime.fromisoformat(text))
-    latest = max(valid, key=lambda t: t.timestamp(), default=datetime.now().astimezone())
-    return latest.strftime("%Y%m%d"), latest.strftime("%H%M%S")
+    return date_and_time(latest_moment(times) or datetime.now().astimezone())

@@ -15,11 +15,11 @@ from contourdesk.app.case import Case
 from contourdesk.app.contours import ContourStyle
 from contourdesk.app.dicom_contours import Drawn, contour_sequence
 from contourdesk.app.dicom_identity import copy_identity, put_character_set
+from contourdesk.app.dicom_people import date_and_time, latest_moment, moment, person_name
 from contourdesk.app.profiles import GENERIC, Profile
 from contourdesk.app.structures import Structure
 
 STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired but what RTSTRUCT readers expect
-MAX_PERSON = 64  # PN, one component group
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _MAX_DESCRIPTION = 1024  # ST
 _FROM_SET = "RTSTRUCT "  # before the UID in `Provenance.parent`
@@ -63,7 +63,8 @@ def build(
     ds = Dataset()
     ds.SOPClassUID = RTStructureSetStorage
     copy_identity(ds, case)
-    date, time = _latest([t for s in structures for t in (s.decision.time, s.provenance.time)])
+    times = (t for s in structures for t in (s.decision.time, s.provenance.time))
+    date, time = date_and_time(latest_moment(times))
     ds.Modality, ds.SeriesNumber, ds.InstanceNumber, ds.OperatorsName = "RTSTRUCT", 1, 1, ""
     ds.SeriesDescription = f"{label} structures"
     ds.StructureSetDate, ds.StructureSetTime = date, time
@@ -171,9 +172,9 @@ def put_approval(ds: Dataset, case: Case, structures: Sequence[Structure], appro
     """Who approved it and when, and the character set that all texts need."""
     ds.ApprovalStatus = "APPROVED" if approved else "UNAPPROVED"
     if approved:
-        last = max((s.decision for s in structures), key=lambda d: _moment(d.time) or _LONG_AGO)
-        ds.ReviewDate, ds.ReviewTime = _latest([last.time])
-        ds.ReviewerName = _person(reviewer.strip() or last.person)
+        last = max((s.decision for s in structures), key=lambda d: moment(d.time) or _LONG_AGO)
+        ds.ReviewDate, ds.ReviewTime = date_and_time(moment(last.time))
+        ds.ReviewerName = person_name(reviewer.strip() or last.person)
     put_character_set(ds, case, _new_texts(ds))
 
 
@@ -182,29 +183,3 @@ def _new_texts(ds: Dataset) -> Iterator[str]:
     keywords = ("ROIName", "ROIDescription", "ROIGenerationDescription")
     yield from (str(item.get(k, "")) for item in ds.StructureSetROISequence for k in keywords)
     yield from (str(ds.get(k, "")) for k in ("ReviewerName", "StructureSetLabel", "SeriesDescription"))
-
-
-def _person(name: str) -> str:
-    """A name as typed, as DICOM's family^given: "Eva Müller" and "Müller, Eva" alike."""
-    clean = "".join(c for c in name if c.isprintable() and c not in "\\=").strip()
-    if "^" not in clean:
-        family, comma, given = (part.strip() for part in clean.partition(","))
-        if not comma:
-            given, _, family = (part.strip() for part in clean.rpartition(" "))
-        clean = f"{family}^{given}" if given else family
-    return clean[:MAX_PERSON]
-
-
-def _moment(text: str) -> datetime | None:
-    """An ISO time; None when it is none. One without zone counts as UTC, so that no machine's own zone matters."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _latest(times: Sequence[str]) -> tuple[str, str]:
-    """The latest of ISO times as DICOM date and time, in the zone it was noted in; empty when there is none."""
-    latest = max((m for t in times if (m := _moment(t)) is not None), default=None)
-    return ("", "") if latest is None else (latest.strftime("%Y%m%d"), latest.strftime("%H%M%S"))
