@@ -87,10 +87,6 @@ class _Sampler:
         self.spacing = (z, y, x)
         self.having = {k: [c for c in cases if k in c.organ_voxels] for k in {k for c in cases for k in c.organ_voxels}}
 
-    def tilted(self, weights: Mapping[str, Tensor], sign: int) -> Mapping[str, Tensor]:
-        """See `SliceSampler.tilted`; classes weigh the same here."""
-        return weights
-
     def batch(self) -> tuple[Tensor, ...]:
         """Images (batch, 1, z, y, x), labels (batch, z, y, x), known organs (batch, classes)."""
         drawn = [self._patch() for _ in range(self.config.batch_size)]
@@ -174,7 +170,7 @@ def train(
     )
     if start_from is not None:
         weights = torch.load(start_from / FINAL, map_location=device, weights_only=True)["network_weights"]
-        network.load_state_dict(sampler.tilted(weights, 1))
+        network.load_state_dict(weights)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     step, spent = 0, 0.0
     latest = fold / "checkpoint_latest.pth"
@@ -207,10 +203,10 @@ def train(
             if spent - saved > config.checkpoint_minutes * 60:
                 saved = spent
                 _save(latest, _state(network, optimiser, average, step, spent))
-                write_checkpoint(fold / "checkpoint_best.pth", sampler.tilted(average, -1), True, config.configuration)
+                write_checkpoint(fold / "checkpoint_best.pth", average, True, config.configuration)
             done, total = (step, config.steps) if config.steps else (int(spent), int(budget))
             yield Progress(done, total, f"Step {step}, loss {loss:.3f}")
-        write_checkpoint(out / FINAL, sampler.tilted(average, -1), True, config.configuration)
+        write_checkpoint(out / FINAL, average, True, config.configuration)
     finally:
         _save(latest, _state(network, optimiser, average, step, spent))
         log.close()

@@ -17,8 +17,6 @@ from contourdesk.inference.train_plans import TrainConfig
 from contourdesk.inference.training_data import TrainingCase
 from contourdesk.inference.weight_map import class_weights, weight_map
 
-_LAST_BIAS = "classify.bias"
-
 
 class SliceSampler:
     """Draws augmented axial tiles with their weight maps: mostly through a known organ, each as often as the others.
@@ -47,15 +45,6 @@ class SliceSampler:
         drawn = [self._draw() for _ in range(self.batch_size)]
         images, labels, known, weights = (torch.stack(part) for part in zip(*drawn, strict=True))
         return images[:, None], labels, known, weights
-
-    def tilted(self, weights: Mapping[str, Tensor], sign: int) -> dict[str, Tensor]:
-        """A network's weights with the tilt that class weights teach it put in (`sign` 1) or taken out (-1).
-
-        Trained on a class weighted by w, a network says w times too high odds for it, and draws it too large. Its
-        last bias less log w says the odds as they are. Training goes on with the tilt in; a model folder has it out.
-        """
-        bias = weights[_LAST_BIAS]
-        return {**weights, _LAST_BIAS: bias + sign * torch.from_numpy(np.log(self.of_class)).to(bias)}
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         case, z, corner = self._place()
