@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import AxisOrder, Box, Grid
-from contourdesk.app.structures import Bits, Mask
+from contourdesk.app.structures import Bits, Mask, tight_box
 
 TOLERANCE_MM = 0.01  # what headers of 32-bit or decimal numbers lose
 _ADVICE = "Export it on the grid of the images."
@@ -49,7 +49,12 @@ class Placement:
         -------
         The mask, and how many of the voxels set lie outside this grid and are lost.
         """
-        turned = self.order.apply(np.asarray(bits, bool))
+        tight = tight_box(np.asarray(bits, bool))
+        if tight is None:
+            return Mask(), 0
+        start = (start[0] + tight[0].start, start[1] + tight[1].start, start[2] + tight[2].start)
+        bits = np.asarray(bits, bool)[tight]
+        turned = self.order.apply(bits)
         offset = []
         for axis, (old, flip) in enumerate(zip(self.order.permutation, self.order.flips, strict=True)):
             ahead = self.own_shape[old] - start[old] - bits.shape[old] if flip else start[old]
@@ -59,7 +64,7 @@ class Placement:
             for o, n, limit in zip(offset, turned.shape, self.shape, strict=True)
         )
         kept = turned[inside]
-        lost = int(np.count_nonzero(turned)) - int(np.count_nonzero(kept))
+        lost = 0 if kept.shape == turned.shape else int(np.count_nonzero(turned)) - int(np.count_nonzero(kept))
         first = tuple(o + s.start for o, s in zip(offset, inside, strict=True))
         return Mask.from_dense(kept, (first[0], first[1], first[2])), lost
 

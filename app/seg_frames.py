@@ -191,8 +191,9 @@ class Frames:
         if said is None:
             return
         axis = placements[0].order.permutation.index(0)
-        step = grid.affine[:3, axis]
-        across = np.cross(grid.affine[:3, axis - 2], grid.affine[:3, axis - 1])
+        steps = grid.affine[:3, :3]
+        step = steps[:, axis]
+        across = np.cross(steps[:, axis - 2], steps[:, axis - 1])
         own = (float(np.linalg.norm(step)), abs(float(step @ across)) / float(np.linalg.norm(across)))
         if any(abs(abs(float(said)) - v) <= _UNEVEN * v for v in own):
             return

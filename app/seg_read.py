@@ -23,7 +23,7 @@ from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
 from contourdesk.app.naming import colour_for, type_for
 from contourdesk.app.placement import TOLERANCE_MM, Placement, label_boxes, union
-from contourdesk.app.references import OtherImages, References, differences
+from contourdesk.app.references import OtherImages, References, differences, remark
 from contourdesk.app.resample import Resample
 from contourdesk.app.resample_masks import mask_on_grid
 from contourdesk.app.seg_frames import Frames, on_grid, on_planes
@@ -82,20 +82,21 @@ def read_seg(
     """
     dataset = _read(path)
     try:
-        notes = _check_refers(dataset, case, path, any_reference)
+        taken_over = _check_refers(dataset, case, path, any_reference)
         segments, masks, resampled, more = _read_masks(dataset, case, path, tolerance_mm)
         made = Provenance(
             "imported",
             person=str(dataset.get("ContentCreatorName") or ""),
             time=_time(dataset),
             parent=f"SEG {dataset.get('SOPInstanceUID') or ''}".strip(),
-            remark=" ".join(notes),
+            remark=taken_over,
         )
     except DAMAGE as error:
         raise _damaged(path) from error
     if resampled is not None:
         masks = {number: mask_on_grid(mask, resampled) for number, mask in masks.items()}
     structures, renamed = _structures(case, segments, masks, made)
+    notes = [f"{path.name}: {taken_over}"] if taken_over else []
     return structures, (*notes, *more, *renamed)
 
 
@@ -156,18 +157,12 @@ def _references(dataset: Dataset) -> References:
     return References(frozenset(series - {""}), frozenset(images - {""}), frozenset(frames - {""}))
 
 
-def _check_refers(dataset: Dataset, case: Case, path: Path, any_reference: bool) -> list[str]:
-    """Raise when nothing that the segmentation refers to is this image."""
-    refers = _references(dataset)
-    if (
-        case.source.series_uid in refers.series_uids
-        or refers.image_uids & set(case.source.image_uids)
-        or case.volume.grid.frame_of_reference_uid in refers.frame_uids
-    ):
-        return []
-    if any_reference:
-        return [f"{path.name} refers to other images; it was placed by its position, as was asked for."]
-    raise OtherImages(path, differences(refers, case))
+def _check_refers(dataset: Dataset, case: Case, path: Path, any_reference: bool) -> str:
+    """What to remember when it is taken over against its references; raises `OtherImages` unless that was asked for."""
+    reasons = differences(_references(dataset), case)
+    if reasons and not any_reference:
+        raise OtherImages(path, reasons)
+    return remark(reasons)
 
 
 def _segments(dataset: Dataset) -> dict[int, _Segment]:

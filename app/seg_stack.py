@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,8 @@ class Stack:
     step_mm: float | None
     shape: tuple[int, int]
 
-    def sources(self) -> list[Dataset]:
-        """Headers as highdicom wants them, one for each image; frames of one file get names of their own here."""
+    def sources(self, used: Sequence[int]) -> list[Dataset]:
+        """Headers of some images as highdicom wants them; frames of one file get names of their own here."""
         template = Dataset()
         # Patient and study are put in element by element afterwards, as they are; highdicom would judge them.
         for keyword in (*REQUIRED, *REQUIRED_STUDY):
@@ -54,14 +54,16 @@ class Stack:
         template.ImageOrientationPatient = self._cosines()
         template.PixelSpacing = [exact_decimal(v) for v in self.spacing_mm]
         template.SliceThickness = self._thickness()
+        if self.step_mm is not None:
+            template.SpacingBetweenSlices = exact_decimal(self.step_mm)
         if "LossyImageCompression" in header:
             template.LossyImageCompression = header.LossyImageCompression
         out = []
-        for k, uid in enumerate(self.case.source.image_uids):
+        for k in used:
             one = Dataset()
             one.update(template)
             one.SOPClassUID = CTImageStorage if self.is_multiframe else self.case.source.image_class_uids[k]
-            one.SOPInstanceUID = self._stand_in(k) if self.is_multiframe else uid
+            one.SOPInstanceUID = self._stand_in(k) if self.is_multiframe else self.case.source.image_uids[k]
             one.ImagePositionPatient = self._texts(self.origins_lps[k])
             out.append(one)
         return out
@@ -72,10 +74,16 @@ class Stack:
         return bool(self.case.source.image_frames)
 
     def refer(self, ds: Dataset) -> None:
-        """Turn the stand-ins for frames into references to their file and frame number."""
+        """Refer to all images, and turn the stand-ins for frames into references to their file and frame number."""
+        source = self.case.source
+        files = []
+        for uid, kind in dict(zip(source.image_uids, source.image_class_uids, strict=True)).items():
+            files.append(Dataset())
+            files[-1].ReferencedSOPClassUID, files[-1].ReferencedSOPInstanceUID = kind, uid
+        ds.SourceImageSequence = files
+        ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence = files
         if not self.is_multiframe:
             return
-        source = self.case.source
         known = {self._stand_in(k): k for k in range(len(source.image_uids))}
         for item in ds.PerFrameFunctionalGroupsSequence:
             for derivation in item.get("DerivationImageSequence") or ():
@@ -86,30 +94,6 @@ class Stack:
                     reference.ReferencedSOPClassUID = source.image_class_uids[k]
                     reference.ReferencedSOPInstanceUID = source.image_uids[k]
                     reference.ReferencedFrameNumber = int(source.image_frames[k])
-        files = []
-        for uid, kind in dict(zip(source.image_uids, source.image_class_uids, strict=True)).items():
-            files.append(Dataset())
-            files[-1].ReferencedSOPClassUID, files[-1].ReferencedSOPInstanceUID = kind, uid
-        ds.SourceImageSequence = files
-        ds.ReferencedSeriesSequence[0].ReferencedInstanceSequence = files
-
-    def measures(self) -> Any:
-        """Highdicom's pixel measures."""
-        from highdicom import PixelMeasuresSequence
-
-        return PixelMeasuresSequence(self.spacing_mm, float(self._thickness()), self.step_mm)
-
-    def orientation(self) -> Any:
-        """Highdicom's plane orientation."""
-        from highdicom import PlaneOrientationSequence
-
-        return PlaneOrientationSequence("PATIENT", [float(v) for v in self._cosines()])
-
-    def position(self, k: int) -> Any:
-        """Highdicom's plane position of an image."""
-        from highdicom import PlanePositionSequence
-
-        return PlanePositionSequence("PATIENT", [float(v) for v in self._texts(self.origins_lps[k])])
 
     def nearest(self, position: Sequence[float]) -> int:
         """The image that lies at a position, LPS mm."""

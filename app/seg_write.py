@@ -1,7 +1,8 @@
 """Structures to a DICOM Segmentation (SEG) through highdicom, read back and compared before it counts as written.
 
 Frames are those of the original images, so that every frame refers to the image it lies on; where nothing is drawn
-there is none. highdicom wants dense arrays: structures go through it a few at a time, and the parts become one file.
+there is none. highdicom wants dense arrays and compares each frame with each image: structures go through it one by
+one with the images they are on, and the parts become one file.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from io import BytesIO
-from itertools import islice
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 
 BINARY, LABELMAP = "BINARY", "LABELMAP"
 MAX_NAME = 64  # LO
-_PART_VOXELS = 1 << 28  # of the dense array that highdicom gets at a time
 _PLACEHOLDER = "1.2.3"
 
 
@@ -136,52 +136,35 @@ def _overlap(masks: Sequence[Mask], structures: Sequence[Structure]) -> tuple[st
 def _dataset(case: Case, structures: Sequence[Structure], masks: Sequence[Mask], kind: str, overlap: bool) -> Dataset:
     """The segmentation with all segments and frames, and UIDs that are yet to be made."""
     stack = stack_of(case)
-    full = [i for i, mask in enumerate(masks) if not mask.is_empty]
-    numbers = {i: i + 1 for i in range(len(structures))}
-    used = sorted({k for i in full for k in range(masks[i].box[0].start, masks[i].box[0].stop)})
-    descriptions = [describe(s, numbers[i], case.source.series_uid) for i, s in enumerate(structures)]
+    descriptions = [describe(s, n, case.source.series_uid) for n, s in enumerate(structures, 1)]
     if kind == LABELMAP:
-        labels = _label_map([masks[i] for i in range(len(masks))], used, stack)
-        ds = _through_highdicom(stack, used, labels, kind, descriptions)
+        used = sorted({k for mask in masks for k in range(mask.box[0].start, mask.box[0].stop)})
+        ds = _through_highdicom(stack, used, _label_map(masks, used, stack), kind, descriptions)
     else:
-        at_a_time = max(1, _PART_VOXELS // (len(used) * stack.shape[0] * stack.shape[1]))
-        parts: list[tuple[list[int], Dataset]] = []
-        waiting = iter(full)
-        while some := list(islice(waiting, at_a_time)):
-            own = [describe(structures[i], n, case.source.series_uid) for n, i in enumerate(some, 1)]
-            bits = _stacked([masks[i] for i in some], used, stack)
-            parts.append((some, _through_highdicom(stack, used, bits, kind, own)))
-        ds = _joined(parts, numbers, stack, used)
+        parts = []
+        for number, (structure, mask) in enumerate(zip(structures, masks, strict=True), 1):
+            if not mask.is_empty:
+                used = list(range(mask.box[0].start, mask.box[0].stop))
+                alone = [describe(structure, 1, case.source.series_uid)]
+                bits = _label_map([mask], used, stack)
+                parts.append((number, _through_highdicom(stack, used, bits, kind, alone)))
+        ds = _joined(parts, stack)
         ds.SegmentSequence = descriptions
         ds.SegmentsOverlap = "YES" if overlap else "NO"
+        if len(structures) > 1:
+            ds.pop("DimensionOrganizationType", None)  # "3D" would mean one segment
     stack.refer(ds)
     return ds
 
 
-def _stacked(masks: Sequence[Mask], used: Sequence[int], stack: Stack) -> NDArray[np.bool_]:
-    """(image, row, column, segment); in memory segment by segment, so that what is empty is never touched."""
-    out = np.zeros((len(masks), len(used), *stack.shape), bool)
-    for n, mask in enumerate(masks):
-        for place, bits in _planes(mask, used):
-            out[n, place][mask.box[1:]] = bits
-    return out.transpose(1, 2, 3, 0)
-
-
 def _label_map(masks: Sequence[Mask], used: Sequence[int], stack: Stack) -> NDArray[np.unsignedinteger]:
-    """(image, row, column) of segment numbers."""
+    """Segment numbers (image, row, column) on the images numbered in `used`."""
     out = np.zeros((len(used), *stack.shape), np.uint8 if len(masks) < 256 else np.uint16)
     for number, mask in enumerate(masks, 1):
-        for place, bits in _planes(mask, used):
-            out[place][mask.box[1:]][bits] = number
+        for place, k in enumerate(used):
+            if 0 <= k - mask.offset[0] < mask.bits.shape[0]:
+                out[place][mask.box[1:]][mask.bits[k - mask.offset[0]]] = number
     return out
-
-
-def _planes(mask: Mask, used: Sequence[int]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Place among the images in use, and bits of the mask's box, for each image it is on."""
-    first = mask.offset[0]
-    for place, k in enumerate(used):
-        if 0 <= k - first < mask.bits.shape[0]:
-            yield place, mask.bits[k - first]
 
 
 def _through_highdicom(
@@ -190,7 +173,7 @@ def _through_highdicom(
     from highdicom.seg import Segmentation
 
     segmentation: Dataset = Segmentation(
-        source_images=stack.sources(),
+        source_images=stack.sources(used),
         pixel_array=pixels,
         segmentation_type=kind,
         segment_descriptions=descriptions,
@@ -203,52 +186,43 @@ def _through_highdicom(
         software_versions=__version__,
         device_serial_number="0",
         content_label="SEGMENTATION",
-        pixel_measures=stack.measures(),
-        plane_orientation=stack.orientation(),
-        plane_positions=[stack.position(k) for k in used],
         omit_empty_frames=True,
     )
     return segmentation
 
 
-def _joined(
-    parts: Sequence[tuple[list[int], Dataset]], numbers: dict[int, int], stack: Stack, used: Sequence[int]
-) -> Dataset:
-    """One segmentation of several; each part counts its segments from one."""
+def _joined(parts: Sequence[tuple[int, Dataset]], stack: Stack) -> Dataset:
+    """One segmentation of several that have a segment each, by its number in the whole."""
     ds = parts[0][1]
     size = stack.shape[0] * stack.shape[1]
     frames: list[Dataset] = []
     pixels: list[bytes] = []
+    own_frames: list[slice] = []  # which frames are one segment's
     left = np.zeros(0, np.uint8)  # bits that don't fill a byte yet
-    for some, part in parts:
+    for number, part in parts:
         items = list(part.PerFrameFunctionalGroupsSequence)
-        shared = part.SharedFunctionalGroupsSequence[0]
         for item in items:
-            own = item if "SegmentIdentificationSequence" in item else shared
-            number = int(own.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
             identification = Dataset()
-            identification.ReferencedSegmentNumber = numbers[some[number - 1]]
+            identification.ReferencedSegmentNumber = number
             item.SegmentIdentificationSequence = [identification]
+        own_frames.append(slice(len(frames), len(frames) + len(items)))
         frames += items
         bits = np.unpackbits(np.frombuffer(part.PixelData, np.uint8), count=len(items) * size, bitorder="little")
         bits = np.concatenate([left, bits])
         whole = len(bits) - len(bits) % 8
         pixels.append(np.packbits(bits[:whole], bitorder="little").tobytes())
         left = bits[whole:]
-    pixels.append(np.packbits(left, bitorder="little").tobytes())
-    if "SegmentIdentificationSequence" in ds.SharedFunctionalGroupsSequence[0]:
-        del ds.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence
+    data = b"".join([*pixels, np.packbits(left, bitorder="little").tobytes()])
+    ds.PixelData = data + bytes(len(data) % 2)
+    ds.SharedFunctionalGroupsSequence[0].pop("SegmentIdentificationSequence", None)
     at = [stack.nearest(item.PlanePositionSequence[0].ImagePositionPatient) for item in frames]
-    rank = {k: n for n, k in enumerate(sorted(set(at)), 1)}
+    backwards = any(b < a for part in own_frames for a, b in pairwise(at[part]))  # highdicom's order, not the images'
+    rank = {k: n for n, k in enumerate(sorted(set(at), reverse=backwards), 1)}
     for item, k in zip(frames, at, strict=True):
         number = int(item.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         item.FrameContentSequence[0].DimensionIndexValues = [number, rank[k]]
-    data = b"".join(pixels)
-    ds.PixelData = data + bytes(len(data) % 2)
     ds.PerFrameFunctionalGroupsSequence = frames
     ds.NumberOfFrames = len(frames)
-    if len(numbers) > 1:
-        ds.pop("DimensionOrganizationType", None)  # "3D" would mean one segment
     return ds
 
 

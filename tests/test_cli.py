@@ -76,6 +76,24 @@ def test_segment_dicom_writes_both(tmp_path: Path, model: Path, make_ct, capsys:
     assert "Phantom" not in capsys.readouterr().out  # the patient's name is not for the screen
 
 
+def test_segment_and_export_into_every_format(tmp_path: Path, model: Path, make_ct, capsys: pytest.CaptureFixture[str]):
+    ct = make_ct(tmp_path / "Case", hu=body((10, 40, 32)), shape=(10, 40, 32))
+    out = tmp_path / "out"
+    formats = ["--format", "seg,nrrd"]
+    assert main(["segment", str(ct.folder), "--out", str(out), "--model", str(model), *formats]) == 0
+    names = {p.name for p in (out / "Case").iterdir()}
+    assert names == {"segmentation.dcm", "structures.seg.nrrd"} and errors(capsys) == []
+    for name in sorted(names):
+        assert main(["check", str(ct.folder), "--structures", str(out / "Case" / name)]) == 0
+        assert f"{name}: " in capsys.readouterr().out
+    write_nifti(tmp_path / "x.nii.gz")
+    assert main(["check", str(tmp_path / "x.nii.gz"), "--structures", str(out / "Case" / "segmentation.dcm")]) == 2
+    assert "was not made on these images" in errors(capsys)[0]
+    assert main(["segment", str(tmp_path / "x.nii.gz"), "--out", str(out), "--model", str(model), *formats]) == 0
+    assert "a DICOM SEG needs DICOM images to refer to; left out." in capsys.readouterr().err
+    assert [p.name for p in (out / "x").iterdir()] == ["structures.seg.nrrd"]
+
+
 def test_one_bad_case_does_not_stop_the_others(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]):
     for name in ("a", "c"):
         write_nifti(tmp_path / "in" / f"{name}_0000.nii.gz")

@@ -172,7 +172,7 @@ def test_references(tmp_path: Path) -> None:
         read_seg(path, case)
     (found,), notes = read_seg(path, case, any_reference=True)
     assert np.array_equal(found.mask.dense(SHAPE), bits)
-    assert notes == (found.provenance.remark,) and "refers to other images" in notes[0]
+    assert notes == (f"seg.dcm: {found.provenance.remark}",) and "its frame of reference is another" in notes[0]
     assert add_seg(case, path).source.notes[-1].endswith("Its structures were not loaded.")
     refers = references(path)
     assert refers.series_uids == {other.series_uid} and refers.frame_uids == {other.frame_of_reference_uid}

@@ -114,13 +114,15 @@ def test_same_review_same_file(tmp_path: Path) -> None:
     assert other.SegmentSequence[0].TrackingUID == dcmread(tmp_path / "a.dcm").SegmentSequence[0].TrackingUID
 
 
-def test_in_parts_as_in_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = load(make_ct(tmp_path / "ct", SHAPE))
-    wanted = some_structures()
-    whole = dcmread(write_seg(case, wanted, tmp_path / "a.dcm"))
-    monkeypatch.setattr("contourdesk.app.seg_write._PART_VOXELS", 1)
-    parts = dcmread(write_seg(case, wanted, tmp_path / "b.dcm"))
-    assert parts.PixelData == whole.PixelData and parts == whole
+def test_index_of_frames(tmp_path: Path) -> None:
+    """Segments and the places they are on are counted from one, in the order of the frames."""
+    case, wanted = load(make_ct(tmp_path / "ct", SHAPE)), some_structures()
+    wanted[0] = structure("Parotid_L", np.arange(6)[:, None, None] + np.zeros(SHAPE, int) > 3)
+    ds = dcmread(write_seg(case, [wanted[2], wanted[3], wanted[0]], tmp_path / "a.dcm"))
+    frames = ds.PerFrameFunctionalGroupsSequence
+    assert [list(f.FrameContentSequence[0].DimensionIndexValues) for f in frames] == [[2, 3], [3, 1], [3, 2]]
+    numbers = [f.SegmentIdentificationSequence[0].ReferencedSegmentNumber for f in frames]
+    assert numbers == [2, 3, 3] and "DimensionOrganizationType" not in ds
 
 
 def test_label_map(tmp_path: Path) -> None:
