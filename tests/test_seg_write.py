@@ -18,7 +18,10 @@ from phantoms import ORIENTATIONS, make_ct
 from pydicom import dcmread
 
 from contourdesk.app.case import Case
+from contourdesk.app.dicom_read import read_series, scan
 from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import run
+from contourdesk.app.resample_masks import mask_on_grid, masks_on_original_planes
 from contourdesk.app.seg_read import read_seg
 from contourdesk.app.seg_write import LABELMAP, write_seg
 from contourdesk.app.structures import Decision, Provenance, Structure
@@ -155,8 +158,6 @@ def test_dciodvfy_has_nothing_to_say(tmp_path: Path, orientation: str) -> None:
 
 def test_frames_of_a_multi_frame_image_are_referred_to(tmp_path: Path, shared_data: Path) -> None:
     shutil.copytree(shared_data / "dicom_seg" / "24x38x3" / "multiframe", tmp_path / "ct")
-    from contourdesk.app.dicom_read import read_series, scan
-    from contourdesk.app.jobs import run
 
     case = run(read_series(run(scan(tmp_path / "ct"))[0]))
     shape = case.volume.grid.shape
@@ -203,3 +204,27 @@ def test_undecided_imports_claim_no_more_than_they_know(tmp_path: Path) -> None:
     ds = dcmread(write_seg(case, [wanted], tmp_path / "a.dcm"))
     assert ds.SegmentSequence[0].SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert ds.SegmentSequence[0].SegmentAlgorithmName == "not known (imported)"
+
+
+def test_resampled_images_get_their_frames_on_the_original_slices(tmp_path: Path) -> None:
+    """A tilted gantry: what highdicom puts onto each original image is what the mask is there."""
+    ct = make_ct(tmp_path / "ct", (8, 40, 36), (2.5, 1.3, 0.8), step_lps=(0, 0.6, 2.4))
+    (info,) = run(scan(ct.folder))
+    assert info.resample is not None
+    case = run(read_series(info, info.resample))
+    z, y, x = np.indices(case.volume.grid.shape)
+    ball = ((z - 4) / 3) ** 2 + ((y - 22) / 9) ** 2 + ((x - 17) / 8) ** 2 <= 1
+    wanted = [structure("Ball", ball), structure("Half", ball & (x > 17))]
+    path = write_seg(case, wanted, tmp_path / "seg.dcm")
+    for number, bits in by_highdicom(path, case).items():
+        original = masks_on_original_planes(wanted[number - 1].mask, info.resample)
+        assert original.count and np.array_equal(bits, original.dense((8, 40, 36)))
+    for frame in dcmread(path).PerFrameFunctionalGroupsSequence:
+        uid = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        at = dcmread(ct.files[ct.image_uids.index(uid)]).ImagePositionPatient
+        assert np.allclose(frame.PlanePositionSequence[0].ImagePositionPatient, at, atol=1e-4)
+    found, notes = read_seg(path, case)
+    assert notes == ()
+    for one, other in zip(found, wanted, strict=True):
+        back = mask_on_grid(masks_on_original_planes(other.mask, info.resample), info.resample)
+        assert one.mask.equals(back)
