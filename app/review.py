@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
 from psygnal import Signal
@@ -31,6 +32,7 @@ from contourdesk.app.structures import MAX_NAME, Bits, Colour, Decision, Mask, P
 
 log = logging.getLogger(__name__)
 
+_place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to stroke on a slice
 STATES = ("unreviewed", "accepted", "rejected")
 # Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
 PALETTE: tuple[Colour, ...] = (
@@ -179,7 +181,7 @@ class ReviewSession:
         """Imported contours, with their places, that a change of these slices makes untrue."""
         contours, source = old.contours or (), self.case.source
         if source.resampled is None:
-            placement = place(contours, self._structures.grid, source.image_uids)
+            placement = _place(contours, self._structures.grid, source.image_uids)
         else:
             placement = source.resampled.planes.place(contours, source.image_uids)
             slices = planes_of_slices(slices, source.resampled)
