@@ -86,7 +86,9 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="M", help="model folder or zip archive, or a name of contourdesk model list (headneck)"
     )
-    parser.add_argument("--folds", type=_names, metavar="F[,F]", help="folds of the model, such as 0,1; all unless given")
+    parser.add_argument(
+        "--folds", type=_names, metavar="F[,F]", help="folds of the model, such as 0,1; all unless given"
+    )
     parser.add_argument("--organs", type=_names, metavar="N[,N]", help="names of the structures that are wanted")
     parser.add_argument(
         "--no-mirroring", action="store_true", help="do not predict mirror images too: faster, a little less accurate"
@@ -279,7 +281,8 @@ def _check(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from contourdesk.app.console import run_job, run_job_as_json, say
     from contourdesk.inference.device import choose_device
-    from contourdesk.inference.train import TrainConfig, train
+    from contourdesk.inference.train import train
+    from contourdesk.inference.train_plans import TrainConfig
 
     device = str(choose_device(options.device))
     config = TrainConfig(

@@ -152,10 +152,10 @@ class _Tracer(TorchDispatchMode):
     """Follows, through each operation, which input pixels a feature map's pixels depend on."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self._cropped = False
-        self._views = WeakTensorKeyDictionary()
+        self._views: Any = WeakTensorKeyDictionary()
 
     def begin(self, image: Tensor) -> Tensor:
         """Note that each pixel of the image sees itself."""
@@ -216,7 +216,7 @@ def _moved(view: _View, name: str, args: Sequence[Any], out: Tensor) -> _View:
         axis, start, step = (*args[1:3], *args[4:5], 1)[:3]
         new = [(first, last) for first, last in view]
         part = slice(start, None, step)
-        new[axis - 2] = tuple(a[part][: out.shape[axis]] for a in view[axis - 2])  # type: ignore[assignment]
+        new[axis - 2] = tuple(a[part][: out.shape[axis]] for a in view[axis - 2])
         return tuple(new) if axis >= 2 else view
     if name == "convolution":
         kernel, (stride, padding, dilation, transposed) = args[1].shape[2:], args[3:7]

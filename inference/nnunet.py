@@ -21,7 +21,8 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
 from contourdesk.inference.checkpoints import plain_weights, read_checkpoint, sha256
 from contourdesk.inference.model_zip import is_model_zip, unpack
-from contourdesk.inference.networks import build_network
+from contourdesk.inference.networks import UNPADDED, build_network
+from contourdesk.inference.overlap_tile import check_tile
 from contourdesk.inference.plans import (
     WHOLE,
     Labels,
@@ -188,6 +189,8 @@ def _load(folder: Path, folds: Sequence[str] | None, chain: tuple[str, ...] = ()
     try:
         configuration = str(first["init_args"]["configuration"])
         settings, architecture = parse_settings(plans, configuration, channels)
+        if architecture["network_class_name"] in UNPADDED:
+            check_tile(settings.patch_size)
         mirror = _mirror_axes(first.get("inference_allowed_mirroring_axes"), len(settings.patch_size))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise UserError(f"{folder / 'plans.json'} can't be used: {reason(error)}.", WHOLE) from error

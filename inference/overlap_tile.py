@@ -34,6 +34,15 @@ def output_size(pixels: int) -> int:
     return result
 
 
+def check_tile(tile: Sequence[int]) -> None:
+    """Refuse, by a ValueError, a tile (y, x) that no image can be covered with."""
+    if len(tile) != 2:
+        raise ValueError("a network without padding works on slices, and the patch is none")
+    for side in tile:
+        if output_size(side) < PERIOD:
+            raise ValueError(f"tiles of {side} pixels leave gaps: take 204 or more")
+
+
 def mirror_index(start: int, stop: int, size: int) -> Tensor:
     """Indices of an axis of `size` pixels that stand for ``range(start, stop)``, mirrored at its ends without end.
 
@@ -84,6 +93,7 @@ def overlap_tile(
     ------
     ValueError : a tile size that the network can't take.
     """
+    check_tile(tile)
     height, width = image.shape[2:]
     rows, columns = (_starts(n, output_size(t)) for n, t in zip((height, width), tile, strict=True))
     size = [min(t, input_size(n)) for t, n in zip(tile, (height, width), strict=True)]
@@ -107,6 +117,4 @@ def _starts(pixels: int, tile: int) -> list[int]:
     whole = output_size(input_size(pixels))
     if tile >= whole:
         return [0]
-    if tile < PERIOD:
-        raise ValueError("tiles of 188 pixels leave gaps: take 204 or more")
     return [*range(0, whole - tile, tile // PERIOD * PERIOD), whole - tile]

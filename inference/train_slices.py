@@ -35,7 +35,7 @@ class SliceSampler:
         self.cases, self.air, self.swap = cases, air, swap
         self.batch_size, self.how = config.batch_size, config.augmentation
         self.rng = np.random.default_rng(config.seed)
-        self.tile = np.array(tile)
+        self.tile = tuple(tile)
         organs = sorted({k for c in cases for k in c.organ_voxels})
         self.having = {k: [c for c in cases if k in c.organ_voxels] for k in organs}
         self.of_class = class_weights(count_pixels(cases))
@@ -55,9 +55,10 @@ class SliceSampler:
             zoom = float(np.exp(rng.uniform(*np.log(how.scale))))
             bend = elastic_displacement(self.tile, rng, how.elastic_px) + turn_and_scale(self.tile, angle, zoom)
         middle = bend[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-        image = sample_tile(case.image[z], *(corner - MARGIN), bend, nearest=False)
-        labels = sample_tile(case.labels[z], *corner, middle, nearest=True)
-        labels[~inside(case.labels.shape[1:], *corner, middle)] = IGNORE
+        top, left = corner
+        image = sample_tile(case.image[z], top - MARGIN, left - MARGIN, bend, nearest=False)
+        labels = sample_tile(case.labels[z], top, left, middle, nearest=True)
+        labels[~inside(case.labels.shape[1:], top, left, middle)] = IGNORE
         if rng.random() < how.p_mirror:
             image, labels = mirror_left_right(image, labels, self.swap)
             known = known.clone()
@@ -66,9 +67,9 @@ class SliceSampler:
         image = change_intensity(image[None], self.air, rng, how)[0]
         return image, labels, known, torch.from_numpy(weight_map(labels.numpy(), self.of_class))
 
-    def _place(self) -> tuple[TrainingCase, int, NDArray[np.float64]]:
+    def _place(self) -> tuple[TrainingCase, int, tuple[float, float]]:
         """A case, a slice of it, and where (y, x) the tile's result begins; inside the slice as far as it fits."""
-        rng, result = self.rng, self.tile - 2 * MARGIN
+        rng, result = self.rng, np.array(self.tile) - 2 * MARGIN
         if rng.random() < 0.75:
             organ = int(rng.choice(list(self.having)))
             case = self.having[organ][rng.integers(len(self.having[organ]))]
@@ -79,7 +80,8 @@ class SliceSampler:
             z, *centre = (int(rng.integers(n)) for n in case.image.shape)
         room = np.array(case.image.shape[1:]) - result
         wanted = np.array(centre) - np.round(rng.uniform(0.25, 0.75, 2) * result)
-        return case, int(z), np.where(room < 0, room // 2, np.clip(wanted, 0, np.maximum(room, 0))).astype(np.float64)
+        top, left = np.where(room < 0, room // 2, np.clip(wanted, 0, np.maximum(room, 0)))
+        return case, int(z), (float(top), float(left))
 
 
 def count_pixels(cases: list[TrainingCase]) -> NDArray[np.int64]:

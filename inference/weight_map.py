@@ -66,4 +66,5 @@ def weight_map(
 
     `of_class` (classes,) is w_c, see `class_weights`; for the rest see `border_term`.
     """
-    return of_class[np.maximum(labels, 0)] + border_term(labels, w0, sigma_px)
+    out: NDArray[np.float32] = of_class[np.maximum(labels, 0)] + border_term(labels, w0, sigma_px)
+    return out

@@ -117,6 +117,19 @@ def test_learns_and_segments_like_any_other_model(
         assert dice(structure.mask, Mask.from_dense(np.asarray(truth.volume.array == value))) >= least_dice
 
 
+@pytest.mark.parametrize(
+    ("patch", "says"), [([570, 572], "570"), ([188, 204], "204"), ([204, 204, 204], "two"), ([0, 0], "positive")]
+)
+def test_a_folder_with_impossible_tiles_is_refused(dataset: Path, tmp_path: Path, patch: list[int], says: str):
+    out = tmp_path / "model"
+    run(train(dataset, out, replace(QUICK, steps=1, width=1)))
+    plans = json.loads((out / "plans.json").read_text())
+    plans["configurations"]["2d"]["patch_size"] = patch
+    (out / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(UserError, match=says):
+        load_model(out)
+
+
 def test_another_network_is_not_gone_on_with(dataset: Path, tmp_path: Path):
     out = tmp_path / "model"
     run(train(dataset, out, replace(QUICK, steps=1, width=1)))
