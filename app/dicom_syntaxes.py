@@ -1,7 +1,7 @@
 """Transfer syntaxes: which are read, and their decoders.
 
-imagecodecs (BSD) wraps the libraries that browsers and archives use: libjpeg-turbo, CharLS, OpenJPEG, OpenJPH. It lets
-other threads run while it decodes. An image's matrix is read from the compressed data before it is decoded, so that a
+imagecodecs (BSD) wraps the libraries that browsers and archives use: libjpeg-turbo, CharLS, OpenJPEG. It lets other
+threads run while it decodes. An image's matrix is read from the compressed data before it is decoded, so that a
 damaged file can't ask for absurd amounts of memory.
 """
 
@@ -68,8 +68,7 @@ def decode(data: bytes, syntax: str) -> NDArray[np.generic]:
         return np.asarray(imagecodecs.jpeg8_decode(data))
     if syntax in _JPEG_LS:
         return np.asarray(imagecodecs.jpegls_decode(data))
-    if syntax in _HTJ2K:
-        return np.asarray(imagecodecs.htj2k_decode(data))
+    # High-throughput JPEG 2000 too: imagecodecs' wrapper of OpenJPH swallows errors and crashes on damaged data.
     return np.asarray(imagecodecs.jpeg2k_decode(data))
 
 

@@ -115,7 +115,8 @@ def test_jpeg_2000(
         found = load(tmp_path / syntax).volume.array.astype(float)
         datasets = [pydicom.dcmread(f) for f in ct.files]
         frames = [next(generate_frames(ds.PixelData, number_of_frames=1)) for ds in datasets]
-        expected = np.stack([decode(f).astype(float) for f in frames]) + float(datasets[0].RescaleIntercept)
+        other = imagecodecs.htj2k_decode if "throughput" in encoder.__name__ else decode
+        expected = np.stack([other(f).astype(float) for f in frames]) + float(datasets[0].RescaleIntercept)
         if "lossy" in encoder.__name__:
             # Different decoders of the irreversible wavelet may differ by rounding.
             assert np.abs(found - expected).max() <= (2 if "16" in kind else 1) and np.abs(
