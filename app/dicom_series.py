@@ -15,10 +15,12 @@ from contourdesk.app.dicom_duplicates import without_duplicates
 from contourdesk.app.dicom_headers import Broken, Header, required, tag_words
 from contourdesk.app.dicom_multiframe import ENHANCED_CT, missing_parts
 from contourdesk.app.dicom_slices import COSINE_TOL, NEEDED, Layout, bad_geometry, directions
+from contourdesk.app.dicom_stored import unclear_pixels
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 _TELLING = ("Rows", "Columns", "FrameOfReferenceUID", "ConvolutionKernel", "StackID")
 _HU = ("", "HU", "US")  # US: unspecified, as many writers put it in every CT
+_MOST_HU = 1e6  # metal ends at some ten thousands
 _FEW = 4
 
 
@@ -139,12 +141,23 @@ def _unusable(header: Header) -> str:
     if header.pixels is None:
         return "holds no pixels"
     reason = required(header, NEEDED) or bad_geometry(header)
-    if not reason and header.number("RescaleSlope", 1) == 0:
-        reason = f"has a {tag_words('RescaleSlope')} of 0"
+    reason = reason or unclear_pixels(header) or _bad_rescaling(header)
+    if not reason and "\\" in header.text("SOPInstanceUID"):  # then nothing could refer to it
+        reason = f"has several values as {tag_words('SOPInstanceUID')}"
     kind = header.text("RescaleType").upper()
     if not reason and kind not in _HU:
         reason = f"holds other values than HU: {tag_words('RescaleType')} is {kind}"
     return reason
+
+
+def _bad_rescaling(header: Header) -> str:
+    slope, intercept = (header.number(keyword, 0) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0:
+        return f"has a {tag_words('RescaleSlope')} of 0"
+    for keyword, value in (("RescaleSlope", slope), ("RescaleIntercept", intercept)):
+        if abs(value) > _MOST_HU:
+            return f"has an absurd {tag_words(keyword)} of {value:.6g}"
+    return ""
 
 
 def _alike(headers: Iterable[Header]) -> list[list[Header]]:

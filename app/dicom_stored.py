@@ -9,13 +9,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contourdesk.app.archives import fingerprint
-from contourdesk.app.dicom_headers import DAMAGE, Header, tag_words
+from contourdesk.app.dicom_headers import DAMAGE, Header, required, tag_words
 from contourdesk.app.dicom_places import Pixels
 from contourdesk.app.dicom_syntaxes import RLE, decode, decode_rle, describe, syntax_words
 from contourdesk.app.errors import UserError
 
 COPY_AGAIN = "Export or copy the series again."
 _MOST_PIXELS = 1 << 28
+_DESCRIBED_BY = ("SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation")
+_GREY = ("MONOCHROME1", "MONOCHROME2")  # they differ in how pixels are shown, not in what they mean
+
+
+def unclear_pixels(header: Header) -> str:
+    """What of an image's pixels isn't told, in words that follow its name; empty when all is."""
+    reason = required(header, [(keyword, 1) for keyword in _DESCRIBED_BY])
+    if reason:
+        return reason
+    kind, sign = header.text("PhotometricInterpretation"), header.number("PixelRepresentation", -1)
+    if kind not in _GREY:
+        what = f"has {kind!r} as" if kind else "lacks"
+        return f"{what} {tag_words('PhotometricInterpretation')}; CT images are shades of grey"
+    if sign not in (0, 1):
+        return f"has {sign:g} as {tag_words('PixelRepresentation')}, which is neither signed nor unsigned"
+    return ""
 
 
 def open_pixels(header: Header) -> BinaryIO:
@@ -82,17 +98,18 @@ def _pixels(header: Header) -> Pixels:
 def _format(header: Header) -> tuple[int, int, int, int, int, bool]:
     """Rows, columns, bits allocated, bits stored, highest bit, signed."""
     rows, columns = (int(header.number(k, 0)) for k in ("Rows", "Columns"))
-    allocated = int(header.number("BitsAllocated", 0))
-    stored = int(header.number("BitsStored", allocated))
+    if reason := unclear_pixels(header):
+        raise UserError(f"{header.name} {reason}.", COPY_AGAIN)
+    allocated, stored = (int(header.number(k, 0)) for k in ("BitsAllocated", "BitsStored"))
     high = int(header.number("HighBit", stored - 1))
     if allocated not in (8, 16, 32):
         raise UserError(
             f"{header.name} has {allocated} bits for a pixel in {tag_words('BitsAllocated')}; 8, 16 or 32 can be read.",
             COPY_AGAIN,
         )
-    if not 0 < stored <= high + 1 <= allocated or header.number("SamplesPerPixel", 1) != 1:
+    if not 0 < stored <= high + 1 <= allocated or header.number("SamplesPerPixel", 0) != 1:
         raise UserError(
-            f"The pixels of {header.name} make no sense: {header.number('SamplesPerPixel', 1):g} samples of {stored} "
+            f"The pixels of {header.name} make no sense: {header.number('SamplesPerPixel', 0):g} samples of {stored} "
             f"bits up to bit {high} in {allocated}.",
             COPY_AGAIN,
         )

@@ -30,6 +30,7 @@ _REFUSED = {1: "single bits", 32: "complex numbers", 128: "colours", 1536: "128-
             2048: "complex numbers", 2304: "colours"}  # fmt: skip
 _UNITS_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # not said, metre, millimetre, micrometre
 _UNIT_NAMES = {1: "metres", 3: "micrometres"}
+_MOST_CODE = 5  # of what a sform or qform refers to
 _TOLD_MM = 0.1  # a qform is rounded to about a hundredth of a millimetre
 _HALF_TURN = 4e-7  # what is left for the quaternion's first number where rounding makes it unknowable
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -153,11 +154,9 @@ def _parse(head: bytes, path: Path) -> Header:
     affine, notes = _affine(qcode, scode, pixdim, quaternion, rows, dims, path)
     slope, intercept = _scale(slope, intercept, path)
     least = 0 if apart else (352 if version == 1 else 544)
-    if not math.isfinite(offset) or offset != int(offset) or (offset < least and offset != 0):
+    if not math.isfinite(offset) or offset != int(offset) or offset < least:
         raise damaged(path, "it doesn't say where its voxels begin")
-    return Header(
-        _dims(dims, path), dtype, max(int(offset), least), slope, intercept, units & 7, affine, apart, tuple(notes)
-    )
+    return Header(_dims(dims, path), dtype, int(offset), slope, intercept, units & 7, affine, apart, tuple(notes))
 
 
 def _version(head: bytes, path: Path) -> tuple[str, int]:
@@ -217,17 +216,19 @@ def _affine(
     path: Path,
 ) -> tuple[NDArray[np.float64], list[str]]:
     """(4, 4) from index (x, y, z) to RAS in the file's unit, and what to tell."""
-    if scode <= 0 and qcode <= 0:
+    if not (0 <= scode <= _MOST_CODE and 0 <= qcode <= _MOST_CODE):  # programs take such a code for any or for none
+        raise damaged(path, f"the codes of its sform ({scode}) and its qform ({qcode}) make no sense")
+    if scode == 0 and qcode == 0:
         raise UserError(
             f"{path.name} doesn't say where its voxels lie nor which side is left (it has neither sform nor qform).",
             "Export it again from a program that writes the orientation.",
         )
     sform = np.vstack([np.array(rows, np.float64).reshape(3, 4), [0, 0, 0, 1]])
-    if scode > 0 and not np.isfinite(sform).all():
+    if scode and not np.isfinite(sform).all():
         raise damaged(path, "its sform makes no sense")
-    if scode <= 0:
+    if not scode:
         return _qform(pixdim, quaternion, path), []
-    if qcode <= 0:
+    if not qcode:
         return sform, []
     try:
         qform = _qform(pixdim, quaternion, path)

@@ -223,9 +223,8 @@ def _space(
             "Export it again from a program that writes the orientation.",
         )
     scale = np.array(signs, np.float64) * _unit(fields, path)
-    steps = [_vector(word, path) for word in _VECTOR.findall(fields["space directions"])]
-    (origin,) = [_vector(word, path) for word in _VECTOR.findall(fields["space origin"])[:1]] or [None]
-    if len(steps) != dimension or origin is None:
+    steps, origins = (_vectors(fields[name], path) for name in ("space directions", "space origin"))
+    if len(steps) != dimension or len(origins) != 1 or (origin := origins[0]) is None:
         raise damaged(path, "what it says of its axes makes no sense")
     return tuple(None if s is None else s * scale for s in steps), origin * scale
 
@@ -235,6 +234,13 @@ def _unit(fields: dict[str, str], path: Path) -> float:
     if len(set(names)) != 1 or names[0].strip() not in _UNITS_MM:
         raise damaged(path, "its unit of length is unknown")
     return _UNITS_MM[names[0].strip()]
+
+
+def _vectors(text: str, path: Path) -> list[NDArray[np.float64] | None]:
+    """Vectors in parentheses, one after the other, and nothing beside them."""
+    if _VECTOR.sub("", text).strip():
+        raise damaged(path, "what it says of its axes makes no sense")
+    return [_vector(word, path) for word in _VECTOR.findall(text)]
 
 
 def _vector(word: str, path: Path) -> NDArray[np.float64] | None:

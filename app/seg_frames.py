@@ -22,6 +22,7 @@ from contourdesk.app.planes import Planes
 DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"
 _MAX_SIDE = 1 << 14
 _UNEVEN = 0.01
+_KINDS = ("MONOCHROME2", "PALETTE COLOR")  # the latter of label maps, which are numbers all the same
 
 
 Float = NDArray[np.float64]
@@ -94,8 +95,11 @@ class Frames:
         count = int(dataset.get("NumberOfFrames") or 1)
         if count != len(self._groups) or not 0 < self.rows < _MAX_SIDE or not 0 < self.columns < _MAX_SIDE:
             raise self._damaged(f"it says {count} frames of {self.rows} × {self.columns} and describes others")
-        if self._bits not in (1, 8, 16) or int(dataset.get("SamplesPerPixel") or 1) != 1:
-            raise self._damaged(f"its pixels have {self._bits} bits")
+        sign, kind = dataset.PixelRepresentation, str(dataset.PhotometricInterpretation)
+        if self._bits not in (1, 8, 16) or dataset.BitsStored != self._bits:
+            raise self._damaged(f"its pixels have {self._bits} bits, of which {dataset.BitsStored} count")
+        if dataset.SamplesPerPixel != 1 or sign != 0 or kind not in _KINDS:
+            raise self._damaged(f"its pixels are {dataset.SamplesPerPixel} × {kind} with a sign of {sign}")
 
     def __len__(self) -> int:
         return len(self._groups)

@@ -237,10 +237,12 @@ def _masks(
         raise UserError(f"{path.name} is a segmentation of an unknown kind ({kind}).", "Export it as BINARY.")
     pieces: dict[int, list[Mask]] = {}
     taken: set[tuple[int, tuple[int, int, int]]] = set()
-    lost, unknown = 0, set()
+    described = {int(item.SegmentNumber) for item in _items(dataset, "SegmentSequence")}
+    lost = 0
     for number, corner, mask, outside in parts:
-        if number not in segments:
-            unknown.add(number)
+        if number not in described:
+            raise UserError(f"{path.name} has pixels of a segment, {number}, that isn't described.", "Export it again.")
+        if number not in segments:  # the background
             continue
         if (number, corner) in taken:
             raise UserError(
@@ -255,8 +257,6 @@ def _masks(
         notes.append(f"{path.name} is fractional; what is at least {THRESHOLD:g} counts as inside.")
     if lost:
         notes.append(f"{path.name} reaches over the edge of the images; {lost} voxels were left out.")
-    if unknown:
-        notes.append(f"{path.name} has pixels of segments that it doesn't describe; they were left out.")
     return {number: union(masks) for number, masks in pieces.items()}, notes
 
 
