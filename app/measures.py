@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from contourdesk.app.geometry import Box, Float, Grid
+from contourdesk.app.nearest import Index, nearest_mm
 from contourdesk.app.structures import Bits, Mask
-from contourdesk.app.surfels import Codes, Index, cell_areas, cell_steps, nearest_mm, surface_cells
+from contourdesk.app.surfels import Codes, cell_areas, cell_steps, surface_cells
 
 _BLOCK = 1 << 18  # voxels whose outline is looked for at a time; they stay in the processor's cache
 

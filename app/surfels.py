@@ -1,14 +1,10 @@
-"""Surface elements of voxel masks, their areas, and the distance from each to the nearest of another mask.
+"""Surface elements of voxel masks, and their areas.
 
 A surface element lies in the middle of a cell of eight voxel centres that are not all on one side; its area is that
 of the triangles that marching cubes puts into the cell at the level 0.5. This is the surface of S. Nikolov et al.,
 "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy" (2018,
 arXiv:1809.04430; J Med Internet Res 2021), and of DeepMind's package `surface-distance`: published surface Dice values
 go by it. The edge of the scan counts as unset.
-
-Two contours of one organ mostly lie near each other. So the nearest cell is looked for by trying offsets, the shortest
-first, and a k-d tree is asked for what that does not find. Either way the distance is computed from whole numbers of
-steps between two cells: three steps of 0.9 mm are 2.7 mm, and not a rounding error more.
 """
 
 from __future__ import annotations
@@ -17,12 +13,11 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from contourdesk.app.geometry import Float, Grid
+from contourdesk.app.nearest import Index
 from contourdesk.app.structures import Mask
 
-Index = NDArray[np.int64]
 Codes = NDArray[np.uint8]
 
 # For cell codes 1 to 127: what the triangles of the cell span along (z, y, x), in eighths of a face of the cell, three
@@ -40,11 +35,6 @@ iaieei em] eiifdd ffdfddfdf ffdfddfdffff iiaeei ffffddfdf iaieie fddfffffd eiiff
 hbbeie egciaagge hbbeei eiifff eii iaaiee ffffdfffd ieifff fdffff iiefff fffffd ggg fff
 """
 _BLOCK = 1 << 18  # voxels that are worked on at a time; they stay in the processor's cache
-_OFFSETS = 1000  # so many offsets are tried at most, about 6 voxels round about
-_TRY = 8000  # lookups at a time at least: what numpy needs for one round apart from them
-_TREE = 40  # what it costs to put a point into the tree, in lookups; to ask for one costs four times as much or more
-_PARALLEL = 20_000  # points from which on threads pay
-_LEAF = 64  # found by trying; nearly equidistant surfaces profit from leaves larger than scipy's 10
 
 
 def surface_cells(mask: Mask) -> tuple[Index, Codes]:
@@ -101,81 +91,3 @@ def _cell_areas(steps: tuple[float, ...]) -> Float:
     areas = np.concatenate([half, half[::-1]])
     areas.setflags(write=False)
     return areas
-
-
-def nearest_mm(cells: Index, others: Index, steps: Float, up_to_mm: float = np.inf) -> Float:
-    """Distance in mm from each cell (3, n) to the nearest of the others (3, m); infinite where over `up_to_mm`."""
-    out = np.full(cells.shape[1], np.inf)
-    if cells.size and others.size:
-        left = _look_around(cells, others, steps, up_to_mm, out)
-        if left.size:
-            out[left] = _ask_tree(cells[:, left], others, steps, up_to_mm)
-    out[out > up_to_mm] = np.inf
-    return out
-
-
-def _look_around(cells: Index, others: Index, steps: Float, up_to_mm: float, out: Float) -> Index:
-    """Put the distances into `out` that a try of the nearest offsets finds; return which cells still need one."""
-    offsets, mm = _offsets(tuple(float(v) for v in steps.ravel()))
-    reach = offsets.max(axis=1)
-    low, high = others.min(axis=1) - reach, others.max(axis=1) + reach
-    inside = np.ones(cells.shape[1], bool)
-    for row, start, stop in zip(cells, low, high, strict=True):
-        inside &= (row >= start) & (row <= stop)
-    corner = low - reach  # from the rim of the box one looks out by `reach` at most
-    shape = high + reach + 1 - corner
-    there = np.zeros(int(shape.prod()), bool)
-    there[_number(others, corner, shape)] = True
-    left = np.flatnonzero(inside)
-    at = _number(cells[:, left], corner, shape)
-    jumps = _number(offsets, np.zeros(3, np.int64), shape)
-    start = spent = 0
-    while at.size and start < len(jumps) and mm[start] <= up_to_mm and spent < _TREE * (others.shape[1] + 4 * at.size):
-        stop = start + max(1, _TRY // at.size)
-        hits = there[at + jumps[start:stop, None]]
-        hit = hits.any(axis=0)
-        if hit.any():
-            out[left[hit]] = mm[start + hits[:, hit].argmax(axis=0)]
-            left, at = left[~hit], at[~hit]
-        spent += hits.size + _TRY
-        start = stop
-    if start < len(jumps) and mm[start] > up_to_mm:
-        return np.zeros(0, np.int64)  # all that is near enough was tried
-    return np.concatenate([left, np.flatnonzero(~inside)])
-
-
-def _number(index: Index, corner: Index, shape: Index) -> Index:
-    """Place of each index (3, n) in a flat array of `shape` that begins at `corner`."""
-    z, y, x = index
-    out = ((z - corner[0]) * shape[1] + (y - corner[1])) * shape[2] + (x - corner[2])
-    return np.asarray(out)
-
-
-@lru_cache(maxsize=16)
-def _offsets(steps: tuple[float, ...]) -> tuple[Index, Float]:
-    """Steps between cells (3, n) by their length, and the lengths (n,) in mm; none that is shorter is left out."""
-    matrix = np.array(steps).reshape(3, 3)
-    radius = (_OFFSETS * abs(np.linalg.det(matrix)) * 3 / (4 * np.pi)) ** (1 / 3)
-    reach = np.floor(radius * np.linalg.norm(np.linalg.inv(matrix), axis=1)).astype(np.int64)
-    offsets = np.indices(2 * reach + 1).reshape(3, -1) - reach[:, None]
-    mm = _length_mm(offsets, matrix)
-    order = np.argsort(mm, kind="stable")
-    order = order[mm[order] <= radius][:_OFFSETS]
-    return offsets[:, order], mm[order]
-
-
-def _ask_tree(cells: Index, others: Index, steps: Float, up_to_mm: float) -> Float:
-    out = np.full(cells.shape[1], np.inf)
-    tree = cKDTree((steps @ others).T, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
-    # A little more than asked for, since the tree rounds.
-    limit, workers = up_to_mm * (1 + 1e-9), -1 if cells.shape[1] > _PARALLEL else 1
-    _, hit = tree.query((steps @ cells).T, distance_upper_bound=limit, workers=workers)
-    near = hit < others.shape[1]
-    out[near] = _length_mm(cells[:, near] - others[:, hit[near]], steps)
-    return out
-
-
-def _length_mm(offsets: Index, steps: Float) -> Float:
-    """Length of each offset (3, n); computed as scipy's Euclidean distance transform does, to the last bit."""
-    dz, dy, dx = steps @ offsets
-    return np.asarray(np.sqrt(dz * dz + dy * dy + dx * dx))

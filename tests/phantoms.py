@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from contourdesk.app.geometry import Grid
+
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 # Image Orientation (Patient): direction along a row (columns count up), then down a column (rows count up).
@@ -224,3 +226,10 @@ def _rtstruct_head(ct: CtPhantom) -> FileDataset:
     frame.RTReferencedStudySequence = [study]
     ds.ReferencedFrameOfReferenceSequence = [frame]
     return ds
+
+
+def tilted_grid() -> Grid:
+    """A small grid whose slices lean by about 20 degrees, lying obliquely."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array([[0.1, 0.0, 0.9], [1.0, 1.1, 0.05], [2.7, 0.2, 0.0]])
+    return Grid((20, 20, 20), affine)

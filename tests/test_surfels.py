@@ -1,23 +1,15 @@
-"""Surface elements against scikit-image's marching cubes, DeepMind's package and brute force."""
+"""Surface elements against scikit-image's marching cubes, DeepMind's package and a plain loop."""
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
+from phantoms import tilted_grid
 
 from contourdesk.app import surfels
 from contourdesk.app.geometry import Grid
 from contourdesk.app.structures import Mask
-from contourdesk.app.surfels import cell_areas, cell_steps, nearest_mm, surface_cells
+from contourdesk.app.surfels import cell_areas, cell_steps, surface_cells
 
 SPACINGS = [(1.0, 1.0, 1.0), (3.0, 1.2, 0.9), (0.7, 2.0, 5.0)]
-EMPTY = np.zeros((3, 0), np.int64)
-
-
-def sheared() -> Grid:
-    """A gantry tilted by about 20 degrees, lying obliquely."""
-    affine = np.eye(4)
-    affine[:3, :3] = np.array([[0.1, 0.0, 0.9], [1.0, 1.1, 0.05], [2.7, 0.2, 0.0]])
-    return Grid((20, 20, 20), affine)
 
 
 def marching_cubes_area(code: int, steps: np.ndarray) -> float:
@@ -31,7 +23,7 @@ def marching_cubes_area(code: int, steps: np.ndarray) -> float:
     return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2)
 
 
-@pytest.mark.parametrize("grid", [*(Grid.from_spacing((2, 2, 2), s) for s in SPACINGS), sheared()])
+@pytest.mark.parametrize("grid", [*(Grid.from_spacing((2, 2, 2), s) for s in SPACINGS), tilted_grid()])
 def test_the_table_is_that_of_marching_cubes(grid: Grid) -> None:
     steps = cell_steps(grid)
     areas = cell_areas(steps)
@@ -82,53 +74,9 @@ def test_an_empty_mask_has_no_cells() -> None:
         assert index.shape == (3, 0) and codes.shape == (0,)
 
 
-@pytest.mark.parametrize("grid", [*(Grid.from_spacing((20, 20, 20), s) for s in SPACINGS), sheared()])
-@pytest.mark.parametrize("constant", [{}, {"_OFFSETS": 20}, {"_TREE": 0}, {"_TREE": 1e9}, {"_PARALLEL": 1}], ids=str)
-def test_nearest_against_every_pair(grid: Grid, constant: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However the work is shared between offsets and tree."""
-    for name, value in constant.items():
-        monkeypatch.setattr(surfels, name, value)
-    surfels._offsets.cache_clear()
-    rng = np.random.default_rng(5)
-    cells, others = (np.argwhere(rng.random((20, 20, 20)) < share).T for share in (0.03, 0.003))
-    others += np.array([[2], [-1], [0]])
-    cells = np.concatenate([cells, [[-40, 60], [3, 5], [90, 2]]], axis=1)
-    expected = cdist(grid.to_world(cells.T), grid.to_world(others.T)).min(axis=1)
-    steps = cell_steps(grid)
-    exact = nearest_mm(cells, others, steps)
-    assert exact == pytest.approx(expected, abs=1e-9)
-    limited = nearest_mm(cells, others, steps, 3.5)
-    assert (limited == np.where(exact <= 3.5, exact, np.inf)).all()
-    assert 0 < np.isfinite(limited).sum() < limited.size
-    surfels._offsets.cache_clear()
-
-
-@pytest.mark.parametrize("spacing", [(30.0, 0.3, 0.3), (0.2, 9.0, 4.0)])
-def test_nearest_where_voxels_are_needles(spacing: tuple[float, float, float]) -> None:
-    rng = np.random.default_rng(6)
-    cells, others = (np.argwhere(rng.random((9, 30, 30)) < 0.01).T for _ in range(2))
-    steps = np.diag(spacing)
-    expected = cdist(cells.T * spacing, others.T * spacing).min(axis=1)
-    assert nearest_mm(cells, others, steps) == pytest.approx(expected, abs=1e-9)
-
-
-def test_nearest_is_exact_in_whole_steps() -> None:
-    steps = np.diag((2.5, 0.9, 0.7))
-    cells, others = np.array([[1000], [7], [3]]), np.array([[1000], [4], [3]])
-    assert nearest_mm(cells, others, steps).tolist() == [3 * 0.9]
-    assert nearest_mm(cells, others, steps, 3 * 0.9).tolist() == [3 * 0.9]
-    assert nearest_mm(cells, cells, steps).tolist() == [0]
-
-
-def test_nearest_of_nothing() -> None:
-    some, steps = np.array([[1], [2], [3]]), np.eye(3)
-    assert nearest_mm(some, EMPTY, steps).tolist() == [np.inf]
-    assert nearest_mm(EMPTY, some, steps).shape == nearest_mm(EMPTY, EMPTY, steps).shape == (0,)
-
-
 def test_steps_of_a_turned_grid_are_its_spacing() -> None:
     turn = np.deg2rad(30)
     affine = Grid.from_spacing((9, 9, 9), (3, 1.2, 0.9)).affine.copy()
     affine[:3, :3] = [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]] @ affine[:3, :3]
     assert cell_steps(Grid((9, 9, 9), affine)) == pytest.approx(np.diag((3, 1.2, 0.9)))
-    assert np.count_nonzero(cell_steps(sheared())) > 3
+    assert np.count_nonzero(cell_steps(tilted_grid())) > 3
