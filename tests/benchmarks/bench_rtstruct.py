@@ -27,12 +27,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import common
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+
+from contourdesk.app.case import Case
+from contourdesk.app.dicom_read import read_series, scan
+from contourdesk.app.jobs import run
+from contourdesk.app.rtstruct_read import read_rtstruct
 
 sys.path.insert(0, str(common.HERE.parent))
 
@@ -80,7 +86,7 @@ def rois() -> list[tuple[str, list[tuple[int, list[float]]]]]:
     rng = np.random.default_rng(1)
     middle = np.array([230.0, 230.0, 200.0])
     shapes = [("Body", middle, np.array([190.0, 130.0, 600.0]), 500)]
-    shapes += [("Lung", middle + (side, 0, 0), np.array([55.0, 75.0, 130.0]), 250) for side in (-90, 90)]
+    shapes += [("Lung", middle + np.array([side, 0, 0]), np.array([55.0, 75.0, 130.0]), 250) for side in (-90, 90)]
     while len(shapes) < ROIS:
         centre = middle + rng.uniform((-120, -70, -150), (120, 70, 150))
         shapes.append(("Organ", centre, rng.uniform((10, 10, 50), (45, 45, 110)), 200))
@@ -121,11 +127,6 @@ def write(folder: Path) -> Path:
 
 def ours_file(folder: str) -> float:
     """Seconds from the file to masks."""
-    from contourdesk.app.dicom_read import read_series, scan
-    from contourdesk.app.jobs import run
-    from contourdesk.app.rtstruct_read import read_rtstruct
-    from dataclasses import replace
-
     (info,) = run(scan(Path(folder)))
     case = run(read_series(replace(info, rtstructs=())))
     start = time.perf_counter()
@@ -137,9 +138,6 @@ def ours_file(folder: str) -> float:
 
 def ours_folder(folder: str, target: str = "") -> float:
     """Seconds from the folder to a case with structures, and where `target` is named, to a file of packed bits."""
-    from contourdesk.app.dicom_read import read_series, scan
-    from contourdesk.app.jobs import run
-
     start = time.perf_counter()
     (info,) = run(scan(Path(folder)))
     case = run(read_series(info))
@@ -168,10 +166,7 @@ def our_bits(folder: str, name: str) -> str:
     return np.packbits(structure.mask.dense(case.volume.grid.shape)).tobytes().hex()
 
 
-def _case(folder: str):  # noqa: ANN202 - only here, and importing its type costs time
-    from contourdesk.app.dicom_read import read_series, scan
-    from contourdesk.app.jobs import run
-
+def _case(folder: str) -> Case:
     (info,) = run(scan(Path(folder)))
     return run(read_series(info))
 
