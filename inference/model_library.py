@@ -255,11 +255,15 @@ def _entries(store: Mapping[str, Any]) -> list[Entry]:
     out = []
     for one in store["models"]:
         try:
-            values = {f.name: one[f.name] for f in fields(Entry)}
-            out.append(Entry(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}))
+            values: dict[str, Any] = {f.name: one[f.name] for f in fields(Entry)}
+            out.append(Entry(**{k: _frozen(v) for k, v in values.items()}))
         except (KeyError, TypeError):
             log.warning("an entry of the list of models is damaged")
     return out
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _remember(entry: Entry) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from contourdesk import __version__
 from contourdesk.app.errors import UserError
@@ -202,10 +201,22 @@ def _masks(found: NDArray[np.generic], model: Model) -> list[tuple[Shape | None,
     if model.regions:
         boxes = [tight_box(part.astype(bool, copy=False)) for part in found]
         return [(_start(box), None if box is None else part[box]) for box, part in zip(boxes, found, strict=True)]
-    places = find_objects(found, max_label=len(model.labels))
-    return [
-        (_start(box), None if box is None else np.asarray(found[box] == number)) for number, box in enumerate(places, 1)
-    ]
+    whole = tight_box(np.asarray(found != 0))
+    if whole is None:
+        return [(None, None)] * len(model.labels)
+    first, found = _start(whole), found[whole]
+    return [_label(found, number, first) for number in range(1, len(model.labels) + 1)]
+
+
+def _label(
+    found: NDArray[np.generic], number: int, first: Shape | None
+) -> tuple[Shape | None, NDArray[np.bool_] | None]:
+    bits = np.asarray(found == number)
+    box = tight_box(bits)
+    if box is None or first is None:
+        return None, None
+    z, y, x = (s.start + f for s, f in zip(box, first, strict=True))
+    return (z, y, x), bits[box].copy()
 
 
 def _start(box: Box | None) -> Shape | None:

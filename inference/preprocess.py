@@ -275,11 +275,43 @@ def _along(volume: Array, matrix: Tensor, axis: int) -> Array:
 
 @lru_cache(maxsize=32)
 def _axis_matrix(old: int, new: int, order: int) -> Tensor:
-    """(new, old): what ``scipy.ndimage.zoom`` does along one axis, found by zooming each unit vector."""
+    """(new, old): what ``scipy.ndimage.zoom`` does along one axis.
+
+    Cubic splines and lines are written out, because importing scipy's filters takes as long as a small image. Other
+    orders ask scipy, by zooming each unit vector.
+    """
+    if order in (1, 3):
+        return torch.from_numpy(_spline_matrix(old, new, order).astype(np.float32))
     from scipy.ndimage import zoom
 
     columns = [zoom(unit, new / old, order=order, mode="nearest", grid_mode=True) for unit in np.eye(old)]
     return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+
+
+def _spline_matrix(old: int, new: int, order: int) -> NDArray[np.float64]:
+    where = float(old) / new * (np.arange(new) + 0.5) - 0.5
+    rows = np.arange(new)[:, None]
+    if order == 1:
+        where = where.clip(0, old - 1)
+        low = np.minimum(np.floor(where).astype(int), max(0, old - 2))
+        out = np.zeros((new, old))
+        np.add.at(out, (rows, np.minimum(low[:, None] + [0, 1], old - 1)), np.stack([1 - where + low, where - low], 1))
+        return out
+    pad = 12  # as scipy: the ends go on as they are, and far out the spline is mirrored
+    size = old + 2 * pad
+    knots = np.diag(np.full(size, 4.0)) + np.diag(np.ones(size - 1), 1) + np.diag(np.ones(size - 1), -1)
+    knots[0, 1] = knots[-1, -2] = 2
+    extended = np.zeros((size, old))
+    extended[np.arange(size), (np.arange(size) - pad).clip(0, old - 1)] = 1
+    coefficients = np.linalg.solve(knots / 6, extended)
+    low = np.floor(where).astype(int)
+    t = (where - low)[:, None]
+    weights = np.concatenate(
+        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (1 - t) ** 3 - 6 * (1 - t) ** 2 + 4, t**3], axis=1
+    )
+    basis = np.zeros((new, size))
+    basis[rows, low[:, None] + [-1, 0, 1, 2] + pad] = weights / 6
+    return np.asarray(basis @ coefficients)
 
 
 def label_type(classes: int) -> torch.dtype:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from numpy.typing import NDArray
 from torch import Tensor
 
 from contourdesk.app.geometry import Box, whole_box
@@ -86,14 +86,23 @@ def window_starts(size: int, patch: int, step: float) -> list[int]:
 
 def gaussian_weights(patch: Sequence[int], sigma_scale: float = 1 / 8, dtype: torch.dtype = torch.float32) -> Tensor:
     """nnU-Net's weights: a Gaussian of sigma = patch / 8, largest value 10, never zero. (z, y, x)."""
-    peak = np.zeros(tuple(patch))
-    peak[tuple(n // 2 for n in patch)] = 1
-    weights = torch.from_numpy(
-        gaussian_filter(peak, [n * sigma_scale for n in patch], order=0, mode="constant", cval=0)
-    )
+    weights = torch.ones((), dtype=torch.float64)
+    for size in patch:
+        weights = weights[..., None] * torch.from_numpy(_gaussian(size, size * sigma_scale))
     weights = (weights / (weights.max() / 10)).to(dtype)
     weights[weights == 0] = weights[weights != 0].min()
     return weights
+
+
+def _gaussian(size: int, sigma: float) -> NDArray[np.float64]:
+    """What ``scipy.ndimage.gaussian_filter`` makes of a one at ``size // 2``."""
+    reach = int(4 * sigma + 0.5)
+    kernel = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
+    distance = np.arange(size) - size // 2
+    inside = np.abs(distance) <= reach
+    out = np.zeros(size)
+    out[inside] = (kernel / kernel.sum())[distance[inside] + reach]
+    return out
 
 
 def mirrored(network: Callable[[Tensor], Tensor], patches: Tensor, axes: Sequence[int]) -> Passes:

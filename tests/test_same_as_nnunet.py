@@ -1,5 +1,8 @@
 """The same answer as nnU-Net's own predictor, unmodified, for small models of every kind it makes."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from contourdesk.app.jobs import run
 from contourdesk.app.volume import Volume
 from contourdesk.inference import predict as module
 from contourdesk.inference.drawing import Drawing, label_map
-from contourdesk.inference.nnunet import load_model
+from contourdesk.inference.nnunet import load_model, load_models
 from contourdesk.inference.options import Options
 from contourdesk.inference.predict import predict
 from contourdesk.inference.preparing import whole_map
@@ -180,3 +183,60 @@ def test_labels_and_probabilities(kind: str, tmp_path: Path, monkeypatch: pytest
     assert differ <= 1e-3
     first = 0 if "regions" in kind else 1
     assert (chances[first:][~known[first:]] < 0.02).all()
+
+
+TRAINER = """
+import json, sys
+from pathlib import Path
+import torch
+from nnunetv2.model_sharing.model_export import export_pretrained_model
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+root, plans = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text())
+dataset = json.loads(Path(sys.argv[3]).read_text())
+for name in sys.argv[4:]:
+    for fold in (0, 1):
+        trainer = nnUNetTrainer({**plans, "continue_training": False}, name, fold, dataset, device=torch.device("cpu"))
+        trainer.initialize()
+        trainer.inference_allowed_mirroring_axes = (0, 1, 2)  # set when its data loaders are made
+        place = Path(trainer.output_folder)
+        trainer.logger.log("train_losses", 0.5, 0)
+        trainer.save_checkpoint(str(place / "checkpoint_final.pth"))
+        (place / "validation").mkdir()
+        for file in (place / "progress.png", place / "validation" / "summary.json"):
+            file.write_text("{}")
+    base = place.parent
+    for file, content in (("plans.json", plans), ("dataset.json", dataset), ("dataset_fingerprint.json", {})):
+        (base / file).write_text(json.dumps(content))
+export_pretrained_model(plans["dataset_name"], str(root / "export.zip"), tuple(sys.argv[4:]), folds=(0, 1))
+"""
+
+
+def test_what_nnunets_trainer_saves_and_exports(tmp_path: Path):
+    """Checkpoints of the real trainer, with optimiser, log and all, and the archive of the real export."""
+    folder = cascade()(tmp_path / "pattern")
+    plans, dataset = folder / "plans.json", folder / "dataset.json"
+    preprocessed = tmp_path / "preprocessed" / "Dataset999_Tiny"
+    (preprocessed / "nnUNetPlans_x").mkdir(parents=True)
+    (preprocessed / "nnUNetPlans_x" / "case.b2nd").touch()
+    names = {"nnUNet_raw": "raw", "nnUNet_preprocessed": "preprocessed", "nnUNet_results": "results"}
+    environment = os.environ | {key: str(tmp_path / value) for key, value in names.items()}
+    (tmp_path / "raw" / "Dataset999_Tiny").mkdir(parents=True)
+    command = [
+        sys.executable,
+        "-c",
+        TRAINER,
+        str(tmp_path),
+        str(plans),
+        str(dataset),
+        "3d_lowres",
+        "3d_cascade_fullres",
+    ]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    model = load_models(tmp_path / "export.zip", configuration="3d_cascade_fullres")[0]
+    assert model.folds == ("fold_0", "fold_1")
+    assert model.previous.settings.configuration == "3d_lowres"
+    assert model.mirror_axes == (0, 1, 2)
+    hu = phantom()
+    assert len(run(predict(Volume(Grid.from_spacing(hu.shape, SPACING), hu), model, "cpu"))) == 3
