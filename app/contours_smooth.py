@@ -72,12 +72,19 @@ class Gates:
 
 def smooth(gates: Gates) -> Float:
     """How far out of the middle of its gate each point goes, (n,) in voxels, at most `REACH` either way."""
-    shift = np.zeros(len(gates.middle))
+    # Only one coordinate of each point moves, along its gate: row (0) or column (1).
+    axis, sign = (gates.out[:, 1] != 0).astype(np.int64), gates.out.sum(axis=1)
+    own, before, after = (2 * place + axis for place in (np.arange(len(axis)), gates.before, gates.after))
+    points = gates.middle.ravel().copy()
+    middle = points[own]
+    low, high = middle - np.where(sign > 0, REACH, gates.most), middle + np.where(sign > 0, gates.most, REACH)
+    at = middle
     for _ in range(_ROUNDS):
         for step in _STEPS:
-            points = gates.points(shift)
-            bend = (points[gates.before] + points[gates.after]) / 2 - points
-            shift = np.clip(shift + step * (bend * gates.out).sum(axis=1), -REACH, gates.most)
+            bend = (points[before] + points[after]) / 2 - at
+            at = np.clip(at + step * bend, low, high)
+            points[own] = at
+    shift = sign * (at - middle)
     return _keep_area(gates, shift)
 
 
@@ -85,11 +92,11 @@ def _keep_area(gates: Gates, shift: Float) -> Float:
     """Move each loop in or out as a whole until it encloses the area of its voxels, as near as its gates let it."""
     counts = np.diff(loop_ends(gates.begin, len(shift)), prepend=0)
     wanted = _areas(gates, gates.middle + _corner_offsets(gates))
+    across = (gates.out[:, 0] != 0).astype(np.int64)
     for _ in range(_AREA_ROUNDS):
         points = gates.points(shift)
-        chord = points[gates.after] - points[gates.before]
-        # What the area gains for each voxel that the point goes out.
-        gain = np.abs(chord[:, 0] * gates.out[:, 1] - chord[:, 1] * gates.out[:, 0]) / 2
+        # What the area gains for each voxel that the point goes out: half the way past it, across its gate.
+        gain = np.abs(points[gates.after, across] - points[gates.before, across]) / 2
         # A point at the end of its gate can't take its part.
         lack = wanted - _areas(gates, points)
         free = np.where(np.repeat(lack > 0, counts), shift < gates.most, shift > -REACH)
@@ -106,8 +113,8 @@ def _corner_offsets(gates: Gates) -> Float:
 
 def _areas(gates: Gates, points: Float) -> Float:
     """Signed area of each loop in voxels: positive round voxels of the mask, negative round holes."""
-    after = points[gates.after]
-    cross = points[:, 1] * after[:, 0] - points[:, 0] * after[:, 1]
+    row, column = points[:, 0], points[:, 1]
+    cross = column * row[gates.after] - row * column[gates.after]
     return np.asarray(np.add.reduceat(cross, gates.begin) / 2)
 
 
