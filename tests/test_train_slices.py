@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from contourdesk.app.cli import main
 from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import read_image_file
 from contourdesk.app.jobs import run
@@ -150,3 +151,13 @@ def test_goes_on_from_a_model(dataset: Path, tmp_path: Path):
     run(train(dataset, second, replace(quick, steps=1, learning_rate=0.0), start_from=first))
     a, b = (torch.load(m / FINAL, weights_only=True)["network_weights"] for m in (first, second))
     assert all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_command_line(dataset: Path, tmp_path: Path):
+    out = tmp_path / "model"
+    chosen = ["--network", "fcn", "--width", "1", "--spacing", "4,3", "--steps", "1", "--device", "cpu"]
+    assert main(["train", str(dataset), "--out", str(out), *chosen]) == 0
+    architecture = json.loads((out / "plans.json").read_text())["configurations"]["2d"]["architecture"]
+    assert architecture["network_class_name"] == "contourdesk.inference.fcn.FCN"
+    assert architecture["arch_kwargs"] == {"width": 1}
+    assert main(["train", str(dataset), "--out", str(out), *chosen[:4], "--spacing", "3,4,3", "--steps", "1"]) == 2
