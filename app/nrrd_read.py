@@ -182,6 +182,8 @@ def _lines(stream: BinaryIO, path: Path) -> tuple[dict[str, str], dict[str, str]
         if not colon:
             raise damaged(path, "a line of its header makes no sense")
         if rest.startswith("="):
+            if name in keys:
+                raise damaged(path, f'its header has two lines "{name}"')
             keys[name] = rest[1:]
             continue
         name = " ".join(name.lower().split())

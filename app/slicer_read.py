@@ -7,7 +7,7 @@ part of the image (Slicer crops it when told to): its own origin says where that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +97,10 @@ def _segments(header: NrrdHeader, path: Path) -> Iterator[_Segment]:
         match = _SEGMENT.fullmatch(key)
         if match:
             by_number.setdefault(int(match[1]), {})[match[2]] = text
+    for key in ("Layer", "LabelValue"):
+        missing = [number for number, fields in sorted(by_number.items()) if key not in fields]
+        if missing and len(missing) < len(by_number):
+            raise _damaged(path, f"it doesn't say the {key} of its segment {missing[0]}")
     old = not any("Layer" in fields for fields in by_number.values())
     for number in sorted(by_number):
         fields = by_number[number]
@@ -147,7 +151,8 @@ def _masks(
     lost = 0
     for layer, labels in enumerate(layers):
         mine = {i: s for i, s in enumerate(segments) if s.layer == layer}
-        boxes = dict(label_boxes(labels)) if mine else {}
+        boxes = dict(label_boxes(labels))
+        _check_claims(layer, [s.value for s in mine.values()], boxes, path)
         for number, segment in mine.items():
             if segment.value is None:
                 out[number], outside = placement.mask(labels != 0)
@@ -162,6 +167,15 @@ def _masks(
     if beyond:
         raise _damaged(path, f'"{beyond[0]}" is said to be in a layer that it doesn\'t have')
     return out, lost
+
+
+def _check_claims(layer: int, values: list[int | None], there: Iterable[int], path: Path) -> None:
+    """Raise UserError unless every voxel of a layer that isn't zero is one segment's."""
+    if len(set(values)) < len(values) or 0 in values or (None in values and len(values) > 1):
+        raise _damaged(path, f"it doesn't say which segment the voxels of layer {layer} belong to")
+    nobodys = set(there) - set(values)
+    if nobodys and None not in values:
+        raise _damaged(path, f"the voxels of value {min(nobodys)} in layer {layer} are no segment's")
 
 
 def _layers(header: NrrdHeader, array: NDArray[np.generic], path: Path) -> list[NDArray[np.generic]]:

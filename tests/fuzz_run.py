@@ -15,6 +15,7 @@ import collections
 import contextlib
 import logging
 import multiprocessing
+import re
 import resource
 import shutil
 import sys
@@ -22,6 +23,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Iterator
+from io import BytesIO
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -120,19 +122,20 @@ def _one_slice(found: np.ndarray, affine: np.ndarray, k: int, ds, frame: int) ->
     if frame:
         own = ds.PerFrameFunctionalGroupsSequence[frame - 1]
         shared = ds.SharedFunctionalGroupsSequence[0]
-        place, values = own.PlanePositionSequence[0], None
-        for group in (own, shared):
-            if values is None and "PixelValueTransformationSequence" in group:
-                values = group.PixelValueTransformationSequence[0]
-        pixels = ds.pixel_array[frame - 1]
+
+        def group(name: str):
+            return getattr(own if name in own else shared, name)[0]
+
+        parts = [group(f"{name}Sequence") for name in ("PlanePosition", "PlaneOrientation", "PixelMeasures")]
+        values, pixels = group("PixelValueTransformationSequence"), ds.pixel_array[frame - 1]
     else:
-        place, values, pixels = ds, ds, ds.pixel_array
+        parts, values, pixels = [ds] * 3, ds, ds.pixel_array
     hu = pixels.astype(np.float64) * float(values.RescaleSlope) + float(values.RescaleIntercept)
     if found.shape != hu.shape or not np.allclose(found, hu, atol=1e-3):
         return f"values differ in {int(np.sum(found != hu)) if found.shape == hu.shape else 'shape'}"
-    at = affine[:3, :3] @ np.array([k, 0, 0]) + affine[:3, 3]
-    off = np.abs(at - np.array(place.ImagePositionPatient, float)).max()
-    return f"lies {off} mm off" if off > 0.02 else ""
+    plane, last = _plane(*parts), [0, found.shape[0] - 1, found.shape[1] - 1, 1]
+    off = max(np.abs(affine @ [k, *end[1:]] - plane @ end).max() for end in ([0, 0, 0, 1], last))
+    return f"lies {off} mm off" if not off <= 0.02 else ""
 
 
 def _nibabel(file: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -147,17 +150,29 @@ def _nibabel(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pynrrd(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    data, affine, _ = _read_pynrrd(file)
+    return data.T, affine
+
+
+def _read_pynrrd(file: Path) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Voxels as pynrrd has them, the affine for them transposed, the header."""
     import nrrd
 
-    data, header = nrrd.read(str(file))
+    # Names of fields may be written in any case; pynrrd only knows the usual one.
+    head, end, rest = file.read_bytes().partition(b"\n\n")
+    head = re.sub(rb"(?m)^[^:#\n]*:(?!=)", lambda name: name[0].lower(), head)
+    stream = BytesIO(head + end + rest)
+    header = nrrd.read_header(stream)
+    data = nrrd.read_data(header, stream, str(file))
     signs = {"left": 1, "right": -1, "posterior": 1, "anterior": -1, "superior": 1, "inferior": -1}
     short = {"lps": "left-posterior-superior", "ras": "right-anterior-superior", "las": "left-anterior-superior"}
     space = header["space"].lower()
     flip = np.diag([signs[w] for w in short.get(space, space).split("-")][:3])
+    directions = np.asarray(header["space directions"], float)
     affine = np.eye(4)
-    affine[:3, :3] = flip @ np.asarray(header["space directions"], float).T
+    affine[:3, :3] = flip @ directions[~np.isnan(directions).all(axis=1)].T
     affine[:3, 3] = flip @ np.asarray(header["space origin"], float)
-    return data.T, affine[:, [2, 1, 0, 3]]
+    return data, affine[:, [2, 1, 0, 3]], header
 
 
 def _compare(array: np.ndarray, affine: np.ndarray, wanted: np.ndarray, placed: np.ndarray) -> str:
@@ -176,17 +191,19 @@ def _compare(array: np.ndarray, affine: np.ndarray, wanted: np.ndarray, placed: 
 def _structures(kind: str, path: Path, case) -> str:
     from contourdesk.app.masks_read import read_structures
 
-    structures, _ = read_structures(path, case)
+    structures, notes = read_structures(path, case)
     with other_library():
         if kind == "rtstruct":
-            return _contours(path, structures)
-        if kind == "seg":
-            return _segments(path, structures)
-    return ""
+            return _contours(path, structures, notes)
+        wanted = _segments(path, case) if kind == "seg" else _layers(path, case)
+    found = [s.mask.dense(case.volume.grid.shape) for s in structures]
+    if sorted(m.tobytes() for m in found if m.any()) == sorted(m.tobytes() for m in wanted if m.any()):
+        return ""
+    return f"{[int(m.sum()) for m in found]} voxels, another library has {[int(m.sum()) for m in wanted]}, or elsewhere"
 
 
-def _contours(path: Path, structures) -> str:
-    """Every contour's points must stand in the file as they were read."""
+def _contours(path: Path, structures, notes) -> str:
+    """Every contour's points must stand in the file as they were read, and none be lost without a word."""
     from pydicom import dcmread
 
     known = collections.Counter()
@@ -199,23 +216,61 @@ def _contours(path: Path, structures) -> str:
             points = tuple(contour.points_lps.ravel().tolist())
             if not known[points]:
                 return f"{s.name} has a contour that isn't in the file: {points[:6]}"
-    return ""
+            known[points] -= 1
+    return f"{known.total()} contours were not read" if known.total() and not notes else ""
 
 
-def _segments(path: Path, structures) -> str:
-    """As many voxels in each segment as pydicom counts."""
+def _segments(path: Path, case) -> list[np.ndarray]:
+    """Each segment's voxels on the case's grid, by pydicom's pixels and positions."""
     from pydicom import dcmread
 
     ds = dcmread(path)
-    counts = collections.Counter()
+    out = collections.defaultdict(lambda: np.zeros(case.volume.grid.shape, bool))
     pixels = np.atleast_3d(ds.pixel_array) if int(ds.get("NumberOfFrames", 1)) > 1 else ds.pixel_array[None]
     shared = (ds.get("SharedFunctionalGroupsSequence") or [None])[0]
-    for frame, group in zip(pixels, ds.PerFrameFunctionalGroupsSequence, strict=False):
-        holder = group if "SegmentIdentificationSequence" in group else shared
-        counts[int(holder.SegmentIdentificationSequence[0].ReferencedSegmentNumber)] += int(np.count_nonzero(frame))
-    found = sorted(s.mask.count for s in structures if not s.mask.is_empty)
-    wanted = sorted(n for n in counts.values() if n)
-    return "" if found == wanted else f"{found} voxels, and pydicom has {wanted}"
+    for frame, groups in zip(pixels, ds.PerFrameFunctionalGroupsSequence, strict=False):
+
+        def group(name: str, groups=groups):
+            return getattr(groups if name in groups else shared, name)[0]
+
+        number = int(group("SegmentIdentificationSequence").ReferencedSegmentNumber)
+        affine = _plane(
+            group("PlanePositionSequence"), group("PlaneOrientationSequence"), group("PixelMeasuresSequence")
+        )
+        out[number] |= _on_grid(frame[None] != 0, affine, case.volume.grid)
+    return list(out.values())
+
+
+def _layers(path: Path, case) -> list[np.ndarray]:
+    """Each segment's voxels on the case's grid, by pynrrd and the segments' labels and layers."""
+    data, affine, header = _read_pynrrd(path)
+    if data.ndim == 3:
+        data = data[None]
+    out = []
+    for key, value in header.items():
+        if key.startswith("Segment") and key.endswith("_LabelValue"):
+            layer = int(header.get(key.replace("LabelValue", "Layer"), 0))
+            out.append(_on_grid(int(value) == data[layer].T, affine, case.volume.grid))
+    return out
+
+
+def _plane(place, orientation, spacing) -> np.ndarray:
+    """(4, 4): index (0, row, column) to LPS mm, by three Datasets."""
+    cosines, affine = np.array(orientation.ImageOrientationPatient, float), np.eye(4)
+    affine[:3, 0] = np.cross(cosines[:3], cosines[3:])
+    affine[:3, 1], affine[:3, 2] = cosines[3:] * spacing.PixelSpacing[0], cosines[:3] * spacing.PixelSpacing[1]
+    affine[:3, 3] = np.array(place.ImagePositionPatient, float)
+    return affine
+
+
+def _on_grid(bits: np.ndarray, affine: np.ndarray, grid) -> np.ndarray:
+    """Bits (z, y, x) at the places of another grid; what lies off it is left out."""
+    points = np.argwhere(bits) @ affine[:3, :3].T + affine[:3, 3]
+    index = np.floor((points - grid.affine[:3, 3]) @ np.linalg.inv(grid.affine[:3, :3]).T + 0.5).astype(int)
+    index = index[((index >= 0) & (index < grid.shape)).all(axis=1)]
+    out = np.zeros(grid.shape, bool)
+    out[tuple(index.T)] = True
+    return out
 
 
 def _work(bases: Path, numbers: Connection) -> None:
