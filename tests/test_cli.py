@@ -214,7 +214,7 @@ def test_train_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         ["segment", "x", "--format", "dicom"],
         ["segment", "x", "--format", ","],
         ["train", "x", "--out", "y", "--minutes", "-3"],
-        ["train", "x", "--out", "y", "--minutes", "5", "--spacing", "1,2"],
+        ["train", "x", "--out", "y", "--minutes", "5", "--spacing", "1,x"],
         ["export", "x"],
     ],
 )
