@@ -147,6 +147,9 @@ def _masks(
     """Mask of each segment that has voxels, and how many lie outside the images."""
     placement = place(spatial_grid(header, path), case.volume.grid, path.name, tolerance_mm)
     layers = _layers(*read_nrrd(path), path)
+    beyond = [s.name for s in segments if not 0 <= s.layer < len(layers)]
+    if beyond:
+        raise _damaged(path, f'"{beyond[0]}" is said to be in a layer that it doesn\'t have')
     out: dict[int, Mask] = {}
     lost = 0
     for layer, labels in enumerate(layers):
@@ -163,9 +166,6 @@ def _masks(
             else:
                 continue
             lost += outside
-    beyond = [s.name for s in segments if not 0 <= s.layer < len(layers)]
-    if beyond:
-        raise _damaged(path, f'"{beyond[0]}" is said to be in a layer that it doesn\'t have')
     return out, lost
 
 

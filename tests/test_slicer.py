@@ -133,10 +133,17 @@ def test_list_axis_last(tmp_path: Path) -> None:
         "kinds": ["domain"] * 3 + ["list"],
         "space directions": np.vstack([np.diag([-0.8, -1.3, 2.5]), [np.nan] * 3]),
         "Segment0_Layer": "1", "Segment0_LabelValue": "1", "Segment0_Name": "B", "Segment0_ID": "b",
+        "Segment1_Layer": "0", "Segment1_LabelValue": "1", "Segment1_Name": "A", "Segment1_ID": "a",
     }  # fmt: skip
     nrrd.write(str(tmp_path / "a.nrrd"), layers, header)
-    (found,), _ = read_slicer(tmp_path / "a.nrrd", case)
-    assert np.array_equal(found.mask.dense(SHAPE), layers[..., 1].T)
+    found, _ = read_slicer(tmp_path / "a.nrrd", case)
+    assert [s.name for s in found] == ["B", "A"]
+    assert all(np.array_equal(s.mask.dense(SHAPE), layers[..., i].T) for s, i in zip(found, (1, 0), strict=True))
+    for name in [n for n in header if n.startswith("Segment1")]:
+        del header[name]
+    nrrd.write(str(tmp_path / "b.nrrd"), layers, header)
+    with pytest.raises(UserError, match="the voxels of value 1 in layer 0 are no segment's"):
+        read_slicer(tmp_path / "b.nrrd", case)
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -148,6 +155,10 @@ def test_refusals(tmp_path: Path) -> None:
         ({"Segmentation_SourceRepresentation": "Fractional labelmap"}, 'stored as "Fractional labelmap"'),
         ({"Segment0_Layer": "2"}, "layer that it doesn't have"),
         ({"Segment0_LabelValue": "x"}, "makes no sense"),
+        ({"Segment0_LabelValue": "2"}, "the voxels of value 1 in layer 0 are no segment's"),
+        ({"Segment1_Layer": "0", "Segment1_LabelValue": "1"}, "doesn't say which segment the voxels of layer 0"),
+        ({"Segment1_Layer": "0"}, "doesn't say the LabelValue of its segment 1"),
+        ({"Segment1_LabelValue": "1"}, "doesn't say the Layer of its segment 1"),
     ):
         path = slicer_file(tmp_path / "a.seg.nrrd", labels, origin, {**fields, **change})
         with pytest.raises(UserError, match=message):
