@@ -46,7 +46,10 @@ def ball(grid: Grid, centre_lps, radius_mm: float) -> np.ndarray:
 
 
 def make_session(name: str) -> ReviewSession:
-    """Thin tissue, black in the soft tissue window, with a bright ball at `MARKER_LPS`; "Left" lies at the patient's left, "Big" round it, "Empty" is empty."""
+    """Thin tissue, black in the soft tissue window, and a bright ball at `MARKER_LPS`.
+
+    "Left" lies at the patient's left, "Big" round it, "Empty" is empty.
+    """
     grid = make_grid(name)
     hu = np.where(ball(grid, MARKER_LPS, 9.0), 1000, -300).astype(np.int16)
     left = np.add(CENTRE_LPS, (20, 10, 0))
