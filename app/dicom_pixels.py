@@ -91,7 +91,7 @@ def _fill(array: NDArray[np.generic], headers: Sequence[Header]) -> Job[None]:
     """Read all slices into `array`, in several threads: decoding and reading let each other run."""
     stop = threading.Event()
     finished: list[int] = []
-    workers = min(_MOST_THREADS, os.cpu_count() or 1)
+    workers = min(_MOST_THREADS, 2 + (os.cpu_count() or 1))  # some of them wait for the disk or the network
     pool = ThreadPoolExecutor(workers, thread_name_prefix="read-image")
     try:
         futures = [pool.submit(_read_task, array, task, finished, stop) for task in _tasks(headers)]
