@@ -225,13 +225,3 @@ def paint_regions(on: Tensor, labels: Labels) -> Tensor:
             elif not painted & own:
                 out[r] &= ~on[q]
     return out
-
-
-def label_map(found: NDArray[np.generic], labels: Labels) -> NDArray[np.generic]:
-    """One number for each voxel, as nnU-Net writes it: regions painted in their order, later over earlier."""
-    if not labels.regions:
-        return found
-    out = np.zeros(found.shape[1:], np.uint8 if max(labels.order) < 256 else np.int16)
-    for mask, number in zip(found, labels.order, strict=True):
-        out[mask.astype(bool)] = number
-    return out

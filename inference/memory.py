@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -11,36 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 # Between two layers a network holds a map, the next one and what convolution needs to work.
-_MAPS_AT_ONCE = 3
+_MAPS_AT_ONCE = 4
 
 
 def network_bytes(network: nn.Module, input_shape: Sequence[int]) -> int:
-    """Roughly what one pass over an input (batch, channels, ...) takes, weights not counted.
+    """Roughly what one pass over an input (batch, channels, ...) takes, weights not counted; 0 when it can't be told.
 
-    Found by a pass without memory ("meta"): the largest map of each size stays as a skip connection, and a few of the
-    largest are there at once.
+    Each level's map stays as a skip connection, and a few of the largest, two levels' channels wide, are there at once.
+    A pass without memory ("meta") would tell as much, but what PyTorch imports for it takes longer than a small image.
     """
-    largest: dict[tuple[int, ...], int] = {}
-
-    def note(_module: nn.Module, _inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            size = tuple(output.shape[2:])
-            largest[size] = max(largest.get(size, 0), output.nbytes)
-
-    weights: dict[int, Any] = {id(p): nn.Parameter(p.to("meta"), False) for p in network.parameters()}
-    twin = copy.deepcopy(network, weights | {id(b): b.to("meta") for b in network.buffers()})
-    for module in twin.modules():
-        if not list(module.children()):
-            module.register_forward_hook(note)
-    try:
-        with torch.inference_mode():
-            twin(torch.empty(*input_shape, device="meta"))
-    except (RuntimeError, ValueError, NotImplementedError, TypeError):
-        return 0  # not known; the run will show
-    return sum(largest.values()) + _MAPS_AT_ONCE * max(largest.values(), default=0)
+    encoder: Any = getattr(network, "encoder", None)
+    channels, strides = getattr(encoder, "output_channels", None), getattr(encoder, "strides", None)
+    if channels is None or strides is None:
+        return 0
+    batch, _, *size = input_shape
+    levels = []
+    for count, stride in zip(channels, strides, strict=True):
+        steps = stride if isinstance(stride, list | tuple) else [stride] * len(size)
+        size = [max(1, n // s) for n, s in zip(size, steps, strict=True)]
+        levels.append(4 * batch * count * math.prod(size))
+    return sum(levels) + _MAPS_AT_ONCE * max(levels)
 
 
 def weight_bytes(network: nn.Module) -> int:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from contourdesk.app.errors import UserError
 from contourdesk.inference.preprocess import ANISO_THRESHOLD, NORMALISATIONS
 
@@ -273,6 +276,16 @@ def parse_labels(dataset: Mapping[str, Any], path: Path) -> Labels:
         raise UserError(f"The labels in {path} are not numbered 1, 2, 3 and so on.", WHOLE)
     names = tuple(sorted(numbers, key=lambda k: numbers[k]))
     return Labels(names, numbers=tuple(range(1, len(names) + 1)))
+
+
+def label_map(found: NDArray[np.generic], labels: Labels) -> NDArray[np.generic]:
+    """One number for each voxel, as nnU-Net writes it: regions painted in their order, later over earlier."""
+    if not labels.regions:
+        return found
+    out = np.zeros(found.shape[1:], np.uint8 if max(labels.order) < 256 else np.int16)
+    for mask, number in zip(found, labels.order, strict=True):
+        out[mask.astype(bool)] = number
+    return out
 
 
 def _regions(groups: Mapping[str, tuple[int, ...]], order: tuple[int, ...], path: Path) -> Labels:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.structures import tight_box
-from contourdesk.inference.plans import MAX_LABELS, Labels, read_json
+from contourdesk.inference.plans import MAX_LABELS, Labels, label_map, read_json
 
 _FUNCTION = "remove_all_but_largest_component_from_segmentation"
 
@@ -76,11 +76,7 @@ def _flat(value: Any) -> list[int]:
 def apply_steps(found: NDArray[np.generic], labels: Labels, steps: Sequence[KeepLargest]) -> None:
     """Take what is not kept out of `found`, in place: labels (z, y, x), or bool (regions, z, y, x)."""
     for step in steps:
-        if labels.regions:
-            chosen = [i for i, region in enumerate(labels.regions) if set(region) <= set(step.numbers)]
-            mask = np.any(found[chosen], axis=0) if chosen else np.zeros(found.shape[1:], bool)
-        else:
-            mask = np.isin(found, step.numbers)
+        mask = np.isin(label_map(found, labels), step.numbers)
         box = tight_box(mask)
         if box is None:
             continue

@@ -19,10 +19,11 @@ from contourdesk.app.structures import Mask, Provenance, Structure, tight_box
 from contourdesk.app.volume import Volume
 from contourdesk.inference.device import choose_device, describe
 from contourdesk.inference.device_lock import wait_for
-from contourdesk.inference.drawing import Drawing, label_map
+from contourdesk.inference.drawing import Drawing
 from contourdesk.inference.forward import run_model
 from contourdesk.inference.nnunet import Model
 from contourdesk.inference.options import Confidence, Options, Prediction
+from contourdesk.inference.plans import label_map
 from contourdesk.inference.postprocess import apply_steps
 from contourdesk.inference.preparing import Prepared, prepare, whole_map
 from contourdesk.inference.preprocess import Shape

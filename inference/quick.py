@@ -77,7 +77,7 @@ def _is_upsampling(module: nn.Module) -> bool:
 
 
 def _convolve(conv: Any, x: Tensor) -> Tensor:
-    if x.dtype != torch.float32 or not isinstance(conv.padding, tuple):
+    if x.dtype != torch.float32 or not isinstance(conv.padding, tuple) or max(conv.kernel_size) == 1:
         return type(conv).forward(conv, x)  # type: ignore[no-any-return]
     return torch.mkldnn_convolution(x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups)
 

@@ -6,8 +6,8 @@ import torch
 from skimage.transform import resize
 
 from contourdesk.inference import drawing as module
-from contourdesk.inference.drawing import Drawing, label_map, paint_regions
-from contourdesk.inference.plans import Labels
+from contourdesk.inference.drawing import Drawing, paint_regions
+from contourdesk.inference.plans import Labels, label_map
 from contourdesk.inference.preprocess import resample
 from contourdesk.inference.sliding_window import Slab
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from scipy.ndimage import gaussian_filter, label
+from scipy.ndimage import gaussian_filter
 from tiny_model import make_model
 
 from contourdesk.app.errors import UserError
@@ -21,7 +21,7 @@ from contourdesk.inference import device_lock, forward
 from contourdesk.inference.device import choose_device, describe
 from contourdesk.inference.nnunet import Model, load_model
 from contourdesk.inference.options import Options, box_from_mm
-from contourdesk.inference.postprocess import KeepLargest
+from contourdesk.inference.postprocess import KeepLargest, apply_steps
 from contourdesk.inference.predict import predict
 from contourdesk.inference.quick import quick
 
@@ -352,17 +352,19 @@ def test_values_that_are_no_numbers(model: Model):
         run(predict(Volume(Grid.from_spacing(hu.shape, SPACING), hu), model, "cpu"))
 
 
-def test_postprocessing_keeps_the_largest_part(model: Model):
+def test_postprocessing_is_applied_and_can_be_left_out(model: Model):
     hu = phantom()
-    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
-    tidy = replace(model, postprocessing=(KeepLargest((1, 2, 3)),))
+    hu[:, 20] = -900  # a wall of air that most structures end at
     before = segment(hu, model)
-    parts, count = label(before > 0, np.ones((3, 3, 3)))
-    assert count > 1
-    largest = np.bincount(parts.ravel())[1:].argmax() + 1
-    assert np.array_equal(segment(hu, tidy), before * (parts == largest))
+    tidy = replace(model, postprocessing=(KeepLargest((1, 2, 3)), KeepLargest((2,)), KeepLargest((3,))))
+    wanted = before[None].copy()[0]
+    apply_steps(wanted, model.structures, tidy.postprocessing)
+    assert np.array_equal(segment(hu, tidy), wanted)
+    volume = Volume(Grid.from_spacing(hu.shape, SPACING), hu)
     without = run(predict(volume, tidy, "cpu", Options(postprocessing=False)))
     assert np.array_equal(label_map(without, hu.shape), before)
+    part = run(predict(volume, tidy, "cpu", Options(box=(slice(2, 9), slice(0, 40), slice(0, 36)))))
+    assert any("not applied to a part" in note for note in part.notes)
 
 
 def test_the_quick_ways_are_the_same(model: Model):

@@ -16,9 +16,10 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import run
 from contourdesk.app.volume import Volume
 from contourdesk.inference import predict as module
-from contourdesk.inference.drawing import Drawing, label_map
+from contourdesk.inference.drawing import Drawing
 from contourdesk.inference.nnunet import load_model, load_models
 from contourdesk.inference.options import Options
+from contourdesk.inference.plans import label_map
 from contourdesk.inference.predict import predict
 from contourdesk.inference.preparing import whole_map
 
