@@ -108,7 +108,8 @@ def scan(place: Path) -> Job[list[SeriesInfo]]:
     stacks = sort_into_stacks(images, broken)
     structure_sets = [(h.path, h.text("Modality")) for h in headers if h.text("Modality") in _REFERENCES]
     # A file too damaged to say which series it belongs to spoils none, but every case opened from here tells of it.
-    stray += [f"{b.path.name} {b.reason}; it was left out." for b in broken if not b.series_uid]
+    known = {stack.uid for stack in stacks}
+    stray += [f"{b.path.name} {b.reason}; it was left out." for b in broken if b.series_uid not in known]
     series = _with_structures([_info(stack) for stack in stacks], structure_sets, stray)
     series.sort(key=lambda s: (not s.usable, s.resample is None, -s.slices, s.description))
     log.info("scanned %d files: %d series, %d usable", len(files), len(series), sum(s.usable for s in series))
