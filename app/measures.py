@@ -12,7 +12,10 @@ is the reference that is empty.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +25,7 @@ from contourdesk.app.structures import Bits, Mask
 from contourdesk.app.surfels import Codes, cell_areas, cell_steps, surface_cells
 
 _BLOCK = 1 << 18  # voxels whose outline is looked for at a time; they stay in the processor's cache
+_THREADS = 1 << 20  # voxels from which on a second thread pays
 
 
 @dataclass(frozen=True)
@@ -149,15 +153,21 @@ def surface_distances(a: Mask, b: Mask, grid: Grid, *, up_to_mm: float = float("
     Those over `up_to_mm` are not looked for, and infinite.
     """
     steps = cell_steps(grid)
-    cells_a, codes_a = surface_cells(a)
-    cells_b, codes_b = surface_cells(b)
 
     def side(cells: Index, codes: Codes, others: Index) -> tuple[Float, Float]:
         mm, area = nearest_mm(cells, others, steps, up_to_mm), cell_areas(steps)[codes]
         order = np.lexsort((area, mm))
         return mm[order], area[order]
 
-    return SurfaceDistances(*side(cells_a, codes_a, cells_b), *side(cells_b, codes_b, cells_a))
+    def sides(each: Callable[..., Iterable[Any]]) -> SurfaceDistances:
+        (cells_a, codes_a), (cells_b, codes_b) = each(surface_cells, (a, b))
+        there, back = each(side, (cells_a, cells_b), (codes_a, codes_b), (cells_b, cells_a))
+        return SurfaceDistances(*there, *back)
+
+    if min(a.bits.size, b.bits.size) <= _THREADS:
+        return sides(map)
+    with ThreadPoolExecutor(2) as pool:  # numpy lets go of the interpreter in its loops
+        return sides(pool.map)
 
 
 def hd95_mm(a: Mask, b: Mask, grid: Grid) -> float:

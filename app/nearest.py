@@ -25,7 +25,7 @@ Index = NDArray[np.int64]
 # What pays was found by trying, on two cores; the results don't depend on it.
 _OFFSETS = 1000  # so many offsets are tried at most, about 6 voxels round about
 _TRY = 8000  # lookups at a time at least: what numpy needs for one round apart from them
-_TREE = 40  # what it costs to put a point into the tree, in lookups; to ask for one costs four times as much or more
+_TREE = 40  # what a point of the tree, or a cell that asks it, costs at least, in lookups
 _SWEEP = 100  # voxels swept in the time that the tree needs for a cell
 _REACH = 10  # how far is swept at first, in voxels
 _NOWHERE = 60_000  # slices; more than there are
@@ -67,7 +67,7 @@ def _look_around(cells: Index, others: Index, steps: Float, up_to_mm: float, out
     at = _number(cells[:, left], corner, shape)
     jumps = _number(offsets, np.zeros(3, np.int64), shape)
     start = spent = 0
-    while at.size and start < len(jumps) and mm[start] <= up_to_mm and spent < _TREE * (others.shape[1] + 4 * at.size):
+    while at.size and start < len(jumps) and mm[start] <= up_to_mm and spent < _TREE * (others.shape[1] + at.size):
         stop = start + max(1, _TRY // at.size)
         hits = there[at + jumps[start:stop, None]]
         hit = hits.any(axis=0)
@@ -146,11 +146,12 @@ def _sweep_slice(along_z: Float, y: Index, x: Index, spacing: tuple[float, float
         for k in range(1, across + 1):
             np.minimum(found, np.minimum(padded[at - k], padded[at + k]) + (k * sx) ** 2, out=found)
         best[left] = found
-        # What lies within `reach` was looked at in full; beyond it there may be something nearer.
-        left = left[np.sqrt(found) > reach]
+        # What lies within `reach` was looked at in full; beyond it there may be something nearer than what was found.
+        mm = np.sqrt(found)
+        left = left[mm > reach]
         if left.size == 0 or reach > up_to_mm or (down, across) == (rows - 1, columns - 1):
             return np.asarray(np.sqrt(best))
-        reach, tried = 2 * reach, down
+        reach, tried = min(4 * reach, float(mm.max()) * (1 + 1e-9)), down
 
 
 def _box(cells: Index, others: Index) -> tuple[Index, Index]:

@@ -314,3 +314,10 @@ def test_added_path_length_against_plain_arithmetic(block: int, monkeypatch: pyt
     figures = compare(Mask.from_dense(a), Mask.from_dense(b), GRID)
     assert figures.added_path_mm == pytest.approx(new * 1.05)
     assert figures.path_mm == pytest.approx(np.count_nonzero(outlines[0]) * 1.05)
+
+
+def test_two_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = Mask.from_dense(blob(1)), Mask.from_dense(blob(2))
+    alone = compare(a, b, GRID)
+    monkeypatch.setattr(measures, "_THREADS", 0)
+    assert compare(a, b, GRID) == alone
