@@ -16,7 +16,7 @@ from contourdesk.app.geometry import Box
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.inference.device import describe
 from contourdesk.inference.drawing import Drawing
-from contourdesk.inference.memory import free_bytes, free_main_memory, in_words, network_bytes, weight_bytes
+from contourdesk.inference.memory import free_bytes, free_main_memory, give_back, in_words, network_bytes, weight_bytes
 from contourdesk.inference.networks import is_unpadded
 from contourdesk.inference.nnunet import Model
 from contourdesk.inference.options import Options
@@ -198,6 +198,7 @@ def _draw(
             network.to("cpu")
         if way.run_on.type == "cuda":
             torch.cuda.empty_cache()
+        give_back()
 
 
 def _windows(model: Model, prepared: Prepared, options: Options, region: Box) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -33,7 +34,7 @@ def network_bytes(network: nn.Module, input_shape: Sequence[int]) -> int:
         steps = stride if isinstance(stride, list | tuple) else [stride] * len(size)
         size = [max(1, n // s) for n, s in zip(size, steps, strict=True)]
         levels.append(4 * batch * count * math.prod(size))
-    return sum(levels) + _MAPS_AT_ONCE * max(levels)
+    return int(sum(levels) + _MAPS_AT_ONCE * max(levels))
 
 
 def weight_bytes(network: nn.Module) -> int:
@@ -84,6 +85,13 @@ def _free_on_windows() -> int | None:
     status.length = ctypes.sizeof(Status)
     ok = getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status))  # noqa: B009
     return int(status.free) if ok else None
+
+
+def give_back() -> None:
+    """Hand memory that was freed back to the system, where the C library would keep it (glibc)."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def in_words(size: int) -> str:
