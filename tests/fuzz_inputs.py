@@ -1,4 +1,8 @@
-"""Small files of every kind that is read, and ways to spoil them. A number is enough to make one again."""
+"""Small files of every kind that is read, and ways to spoil them. A number is enough to make one again.
+
+Nothing here depends on when or where it runs, and nothing may change: the numbers of bad inputs that are kept in
+test_fuzz.py would mean others. New ways to spoil inputs belong into a module of their own.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from contourdesk.app.dicom_read import read_series, scan
 from contourdesk.app.jobs import run
 from contourdesk.app.nrrd_write import write_nrrd_image, write_slicer
 from contourdesk.app.seg_write import write_seg
-from contourdesk.app.structures import Mask, Provenance, Structure
+from contourdesk.app.structures import Decision, Mask, Provenance, Structure
 
 SHAPE = (5, 12, 10)
 KINDS = ("ct", "ct_rle", "ct_jpeg2000", "enhanced", "zip", "rtstruct", "seg", "nifti", "nifti_gz", "nrrd", "seg_nrrd")
@@ -47,7 +51,7 @@ def make_bases(folder: Path) -> None:
     (folder / "zip").mkdir()
     with zipfile.ZipFile(folder / "zip" / "ct.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for file in ct.files:
-            archive.write(file, f"CT/{file.name}")
+            archive.writestr(zipfile.ZipInfo(f"CT/{file.name}"), file.read_bytes(), zipfile.ZIP_DEFLATED)
     case = base_case(folder)
     structures = _structures(case)
     for kind in ("rtstruct", "seg", "nifti", "nifti_gz", "nrrd", "seg_nrrd"):
@@ -80,13 +84,13 @@ def _structures(case: Case) -> list[Structure]:
     for n, name in enumerate(("Heart", "Cord")):
         bits = np.zeros(SHAPE, bool)
         bits[1:4, 3:8, 2 + n : 6 + n] = True
-        out.append(Structure(name, (200, 100, n), Mask.from_dense(bits), Provenance("reviewer"), id=f"{n}"))
+        made, decision = Provenance("reviewer"), Decision(time="2026-01-02T10:11:12+00:00")  # else now is written
+        out.append(Structure(name, (200, 100, n), Mask.from_dense(bits), made, decision=decision, id=f"{n}"))
     return out
 
 
 def _rle(ds: Dataset) -> None:
-    ds.compress(RLELossless)
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID
+    ds.compress(RLELossless, generate_instance_uid=False)
 
 
 def _jpeg2000(ds: Dataset) -> None:

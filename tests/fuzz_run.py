@@ -20,6 +20,7 @@ import resource
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -43,7 +44,7 @@ class OtherRefuses(Exception):
 
 def attempt(bases: Path, number: int, folder: Path) -> tuple[str, str]:
     """Read spoilt input `number`, made in `folder`; returns the outcome and what there is to say of it."""
-    from fuzz_inputs import base_case, spoil
+    from fuzz_inputs import spoil
 
     from contourdesk.app.errors import UserError
 
@@ -51,10 +52,7 @@ def attempt(bases: Path, number: int, folder: Path) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if kind in ("rtstruct", "seg", "seg_nrrd"):
-                wrong = _structures(kind, next(p for p in folder.rglob("*") if p.is_file()), base_case(bases))
-            else:
-                wrong = _image(kind, folder)
+            wrong = judge(bases, kind, folder)
     except UserError as error:
         return "refused", f"{kind}, {done}: {error}"
     except OtherRefuses as error:
@@ -62,6 +60,15 @@ def attempt(bases: Path, number: int, folder: Path) -> tuple[str, str]:
     except Exception:  # noqa: BLE001 - this is what is looked for
         return "crash", f"{kind}, {done}:\n{traceback.format_exc()}"
     return ("different" if wrong else "same"), f"{kind}, {done}: {wrong}"
+
+
+def judge(bases: Path, kind: str, folder: Path) -> str:
+    """Read the input in `folder` and compare; an empty text when it is what the file says."""
+    from fuzz_inputs import base_case
+
+    if kind in ("rtstruct", "seg", "seg_nrrd"):
+        return _structures(kind, next(p for p in folder.rglob("*") if p.is_file()), base_case(bases))
+    return _image(bases, kind, folder)
 
 
 @contextlib.contextmanager
@@ -73,7 +80,7 @@ def other_library() -> Iterator[None]:
         raise OtherRefuses from error
 
 
-def _image(kind: str, folder: Path) -> str:
+def _image(bases: Path, kind: str, folder: Path) -> str:
     """Read the image and compare; an empty text when it is what the file says."""
     from contourdesk.app.dicom_read import read_series
     from contourdesk.app.jobs import run
@@ -86,15 +93,15 @@ def _image(kind: str, folder: Path) -> str:
         with other_library():
             wanted, placed = _nibabel(files[0]) if kind.startswith("nifti") else _pynrrd(files[0])
         return _compare(array, affine, wanted, placed)
-    for info in opened:
-        if info.usable:
-            case = run(read_series(info))
-            if kind == "zip":
-                return ""  # its members' check sums stand for the pixels; geometry is as in "ct"
-            uids, frames = case.source.image_uids, case.source.image_frames
-            with other_library():
-                return _against_pydicom(case.volume.array, case.volume.grid.affine, files, uids, frames)
-    return ""
+    # Usable ones come first; what isn't usable as it is, is refused here with its reason.
+    case = run(read_series(opened[0]))
+    if kind == "zip":  # what passes its check sums is what was packed; zipfile also minds two spellings of a name
+        files = sorted((bases / "ct").iterdir())
+    if kind != "enhanced" and sum(s.slices for s in opened) < len(files) and not case.source.notes:
+        return f"{len(files)} files became {[s.slices for s in opened]} slices without a word"
+    uids, frames = case.source.image_uids, case.source.image_frames
+    with other_library():
+        return _against_pydicom(case.volume.array, case.volume.grid.affine, files, uids, frames)
 
 
 def _against_pydicom(
@@ -273,6 +280,23 @@ def _on_grid(bits: np.ndarray, affine: np.ndarray, grid) -> np.ndarray:
     return out
 
 
+def memory_now() -> int:
+    """Bytes that this process holds; from here on `memory_peak` counts."""
+    # Not ru_maxrss: it never goes down, and a new process has its parent's, which hides what is less.
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def memory_peak() -> int:
+    """The most bytes that this process held since `memory_now`."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024
+
+
 def _work(bases: Path, numbers: Connection) -> None:
     """Child process: numbers come in, outcomes go out."""
     logging.disable(logging.CRITICAL)
@@ -280,12 +304,12 @@ def _work(bases: Path, numbers: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while (number := numbers.recv()) is not None:
         with tempfile.TemporaryDirectory() as folder:
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            before, start = memory_now(), time.perf_counter()
             outcome, text = attempt(bases, number, Path(folder))
-            grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+            grown, kept = memory_peak() - before, memory_now() - before
         if grown > MAX_GROWTH:
             outcome, text = "memory", f"{text} grew by {grown >> 20} MB"
-        numbers.send((outcome, text))
+        numbers.send((outcome, text, time.perf_counter() - start, grown, kept))
 
 
 class Reader:
@@ -294,6 +318,7 @@ class Reader:
     def __init__(self, bases: Path) -> None:
         self._bases = bases
         self._process: multiprocessing.Process | None = None
+        self.slowest, self.most_growth, self.growth = (0.0, -1), (0, -1), 0  # s, bytes, and which number; bytes kept
 
     def read(self, number: int) -> tuple[str, str]:
         """The outcome of one input."""
@@ -310,7 +335,11 @@ class Reader:
         try:
             self._pipe.send(number)
             if self._pipe.poll(TIMEOUT_S):
-                return self._pipe.recv()
+                outcome, text, seconds, grown, kept = self._pipe.recv()
+                self.slowest = max(self.slowest, (seconds, number))
+                self.most_growth = max(self.most_growth, (grown, number))
+                self.growth += kept
+                return outcome, text
             outcome = "hang", f"more than {TIMEOUT_S} s"
         except (EOFError, OSError) as error:
             outcome = "died", repr(error)
@@ -330,8 +359,8 @@ def main() -> int:
     from fuzz_inputs import make_bases
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=0)
+    for name, default in (("--count", 10_000), ("--first", 0)):
+        parser.add_argument(name, type=int, default=default)
     parser.add_argument("--number", type=int, help="one input alone, in this process")
     options = parser.parse_args()
     bases = Path(tempfile.mkdtemp(prefix="contourdesk-fuzz-"))
@@ -348,18 +377,24 @@ def main() -> int:
 
 
 def _many(bases: Path, numbers: range) -> int:
+    from fuzz_inputs import KINDS
+
     reader = Reader(bases)
-    outcomes: collections.Counter[str] = collections.Counter()
-    for number in numbers:
-        outcome, text = reader.read(number)
-        outcomes[outcome] += 1
-        if outcome not in GOOD:
-            print(f"--- {number} {outcome} {text}", flush=True)
-        if (number + 1) % 1000 == 0:
-            print(f"{number + 1}: {dict(outcomes)}", file=sys.stderr, flush=True)
-    reader.close()
-    print(dict(outcomes))
-    return 0 if set(outcomes) <= set(GOOD) else 1
+    table: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in KINDS}
+    try:
+        for number in numbers:
+            outcome, text = reader.read(number)
+            table[KINDS[number % len(KINDS)]][outcome] += 1
+            if outcome not in GOOD:
+                print(f"--- {number} {outcome} {text}", flush=True)
+    finally:
+        reader.close()
+    total = sum(table.values(), collections.Counter())
+    for kind, outcomes in (*table.items(), ("all", total)):
+        print(f"{kind:12}", *(f"{outcome} {count:6}" for outcome, count in sorted(outcomes.items())))
+    (seconds, slow), (most, big), kept = reader.slowest, reader.most_growth, reader.growth
+    print(f"longest {seconds:.2f} s ({slow}); most memory {most / 1e6:.1f} MB ({big}), kept {kept / 1e6:.1f} MB")
+    return 0 if set(total) <= set(GOOD) else 1
 
 
 if __name__ == "__main__":
