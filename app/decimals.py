@@ -31,7 +31,7 @@ def parse_decimals(text: bytes) -> Float:
     ------
     ValueError : one of them is no finite decimal number.
     """
-    text = text.strip(b" \0")
+    text = text.rstrip(b" \0").lstrip(b" ")  # NUL may fill up the end; anywhere else it was written over digits
     if not text:
         return np.zeros(0)
     data = np.frombuffer(b"0" * 8 + text + b"\\", np.uint8)
@@ -69,7 +69,7 @@ def _digits(word: NDArray[np.uint64], count: Int) -> NDArray[np.uint64]:
 
 
 def _one(token: bytes) -> float:
-    token = token.strip(b" \0")
+    token = token.strip(b" ")
     value = float(token) if _DECIMAL.fullmatch(token) else np.inf
     if not np.isfinite(value):
         raise ValueError(f"{token[:40]!r} is no decimal number")

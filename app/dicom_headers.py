@@ -142,7 +142,8 @@ def _decode_numbers(vr: bytes, value: bytes, little: bool) -> NDArray[np.float64
         if vr in _NUMBERS:
             out = np.frombuffer(value, ("<" if little else ">") + _NUMBERS[vr]).astype(np.float64)
         elif vr in (b"DS", b"IS") and b"_" not in value:  # Python reads 1_0 as ten
-            out = np.array([float(part) for part in value.replace(b"\0", b" ").split(b"\\")])
+            # NUL may fill up the end; anywhere else it was written over digits, and `float` refuses it.
+            out = np.array([float(part) for part in value.rstrip(b" \0").split(b"\\")])
         else:
             return None
     except ValueError:

@@ -209,7 +209,7 @@ def _text(item: Dataset, tag: BaseTag) -> bytes:
     """An element as it lies in the file, whatever value representation it has there; decoding it all takes longest."""
     value = getattr(item.get_item(tag), "value", None) if tag in item else None
     if isinstance(value, bytes):
-        return value.strip(b" \0")
+        return value.rstrip(b" \0").lstrip(b" ")
     return "\\".join(map(str, np.atleast_1d(value))).encode("ascii") if value is not None else b""
 
 

@@ -191,6 +191,9 @@ def _compare(array: np.ndarray, affine: np.ndarray, wanted: np.ndarray, placed: 
     other = np.floor((points - placed[:3, 3]) @ np.linalg.inv(placed[:3, :3]).T + 0.5).astype(int)
     if ((other < 0) | (other >= wanted.shape)).any():
         return "voxels lie elsewhere than another library has them"
+    off = np.abs(other @ placed[:3, :3].T + placed[:3, 3] - points).max()
+    if not off <= 0.01 + 1e-5 * np.abs(points).max():
+        return f"voxels lie {off:.3g} mm from where another library has them"
     same = np.isclose(array.ravel().astype(float), wanted[tuple(other.T)].astype(float), rtol=1e-5, equal_nan=True)
     return "" if same.all() else f"{int((~same).sum())} voxels differ"
 
@@ -281,8 +284,7 @@ def _on_grid(bits: np.ndarray, affine: np.ndarray, grid) -> np.ndarray:
 
 
 def memory_now() -> int:
-    """Bytes that this process holds; from here on `memory_peak` counts."""
-    # Not ru_maxrss: it never goes down, and a new process has its parent's, which hides what is less.
+    """Bytes that this process holds; `memory_peak` counts from here. ru_maxrss would begin with the parent's peak."""
     Path("/proc/self/clear_refs").write_text("5")
     return _status("VmRSS")
 
@@ -293,8 +295,7 @@ def memory_peak() -> int:
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 
 
 def _work(bases: Path, numbers: Connection) -> None:
@@ -362,14 +363,12 @@ def main() -> int:
     for name, default in (("--count", 10_000), ("--first", 0)):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--number", type=int, help="one input alone, in this process")
-    options = parser.parse_args()
-    bases = Path(tempfile.mkdtemp(prefix="contourdesk-fuzz-"))
+    options, bases = parser.parse_args(), Path(tempfile.mkdtemp(prefix="contourdesk-fuzz-"))
     try:
         make_bases(bases)
         if options.number is not None:
-            folder = bases / "one"
-            folder.mkdir()
-            print(*attempt(bases, options.number, folder), sep="\n")
+            (bases / "one").mkdir()
+            print(*attempt(bases, options.number, bases / "one"), sep="\n")
             return 0
         return _many(bases, range(options.first, options.first + options.count))
     finally:

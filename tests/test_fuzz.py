@@ -14,7 +14,7 @@ from fuzz_inputs import KINDS, make_bases
 # Each was read though it contradicts itself, or came out as another image, before the readers were corrected.
 WERE_WRONG = (
     *(13, 28, 172, 223, 253, 276, 284, 320, 413, 535, 1271, 1285, 1757, 1789, 1964, 2296, 3038, 3064, 3181, 3335),
-    *(4473, 4956, 5341, 5401, 5441, 5594, 5925),  # DICOM, NIfTI, NRRD
+    *(4473, 4956, 5341, 5401, 5441, 5594, 5925, 33313),  # DICOM, NIfTI, NRRD
     *(10, 230, 296, 428, 758, 1022, 1220, 2254, 3024, 3112, 3387),  # Slicer's segments
 )
 # In these another library or the comparison was at fault, or the child process ended for a reason not found again.
