@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import highdicom
@@ -52,7 +53,8 @@ def by_highdicom(path: Path, case: Case) -> dict[int, NDArray[np.bool_]]:
 
 def by_dcmqi(path: Path, folder: Path) -> dict[str, sitk.Image]:
     """Label maps by segment label as dcmqi makes them."""
-    program = shutil.which("segimage2itkimage")
+    # pip puts it beside Python, which needn't be on the path
+    program = shutil.which("segimage2itkimage") or shutil.which("segimage2itkimage", path=Path(sys.executable).parent)
     if program is None:
         pytest.skip("no dcmqi")
     folder.mkdir()
