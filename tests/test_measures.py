@@ -259,8 +259,12 @@ def test_figures_grow_with_the_voxels(a, b, factor) -> None:
     small = compare(one, other, GRID, tolerance_mm=2.0001)
     large = compare(one, other, grown, tolerance_mm=2.0001 * factor)
     assert (large.dice, large.surface_dice) == pytest.approx((small.dice, small.surface_dice))
-    for name in ("hd95_mm", "hausdorff_mm", "mean_surface_distance_mm", "path_mm", "added_path_mm"):
+    for name in ("hausdorff_mm", "mean_surface_distance_mm", "path_mm", "added_path_mm"):
         assert getattr(large, name) == pytest.approx(factor * getattr(small, name))
+    # Just 95 % of the area may end with an element; then a last bit decides between it and the next.
+    distances = surface_distances(one, other, GRID)
+    low, high = (factor * distances.hausdorff_mm(percent) for percent in (95 - 1e-6, 95 + 1e-6))
+    assert low * (1 - 1e-9) <= large.hd95_mm <= high * (1 + 1e-9)
     assert large.volume_change_ml == pytest.approx(factor**3 * small.volume_change_ml)
 
 
