@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +18,7 @@ from contourdesk.app.case import Case
 from contourdesk.app.dicom_contours import Drawn, drawn_contours, same_contours
 from contourdesk.app.dicom_identity import IDENTITY
 from contourdesk.app.errors import UserError
-from contourdesk.app.files import flush_folder, write_atomically
+from contourdesk.app.files import proved, write_atomically
 from contourdesk.app.profiles import Profile, profile
 from contourdesk.app.rt_findings import ContourSummary, RoiSummary, RtFinding, SetSummary, profile_findings
 from contourdesk.app.rtstruct_build import RtStructOptions, build, put_approval
@@ -77,20 +75,9 @@ def write_rtstruct(
     dataset = build(case, structures, names, drawn, label)
     put_approval(dataset, case, structures, approved, reviewer)
     data = _serialise(dataset)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with proved(path) as beside:
         write_atomically(beside, data)
         _compare(beside, case, structures, names, drawn)
-        os.replace(beside, path)
-        flush_folder(path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path.name} could not be written ({error.strerror}).", "Check the folder's space and permissions."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
     log.info("wrote a structure set of %d structures, %d bytes", len(structures), len(data))
     return path
 

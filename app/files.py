@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+
+from contourdesk.app.errors import UserError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -20,6 +24,27 @@ def write_atomically(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
         raise
     flush_folder(path.parent)
+
+
+@contextlib.contextmanager
+def proved(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write and read back; the file there takes the place of `path` when nothing was raised.
+
+    What is raised on the way leaves `path` as it was, and nothing beside it. Raises UserError in place of OSError.
+    """
+    beside = path.with_name(f".{os.getpid()}.part-{path.name}")  # the ending stays: some readers go by it
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        os.replace(beside, path)
+        flush_folder(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"{path.name} could not be written ({error.strerror}).", "Check the folder's space and permissions."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:

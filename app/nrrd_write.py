@@ -5,7 +5,6 @@ Read back before they count as written; the same structures give the same bytes.
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import logging
 import os
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from contourdesk.app.anatomy import Code, anatomy
 from contourdesk.app.case import Case
 from contourdesk.app.errors import UserError
-from contourdesk.app.files import flush_folder
+from contourdesk.app.files import proved
 from contourdesk.app.geometry import Grid
 from contourdesk.app.nrrd_read import nrrd_image, read_nrrd
 from contourdesk.app.raw_image import checked_grid
@@ -172,9 +171,7 @@ def _terminology(structure: Structure) -> str:
 
 def _write(path: Path, lines: Sequence[str], chunks: Iterable[bytes], same: Callable[[Path], bool]) -> None:
     """Write beside `path`, compare, take its place."""
-    beside = path.with_name(f".{os.getpid()}.part-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with proved(path) as beside:
         with beside.open("wb") as raw:
             raw.write(("\n".join(lines) + "\n").encode("utf-8"))
             with gzip.GzipFile("", "wb", _COMPRESSION, raw, mtime=0) as stream:
@@ -187,12 +184,3 @@ def _write(path: Path, lines: Sequence[str], chunks: Iterable[bytes], same: Call
                 f"{path.name} was not written: read back, it came out different.",
                 "This is a fault of Contourdesk; please report it with the log.",
             )
-        os.replace(beside, path)
-        flush_folder(path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path.name} could not be written ({error.strerror}).", "Check the folder's space and permissions."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)

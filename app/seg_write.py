@@ -7,10 +7,8 @@ one with the images they are on, and the parts become one file.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from itertools import pairwise
@@ -27,7 +25,7 @@ from contourdesk.app.case import Case
 from contourdesk.app.dicom_identity import IDENTITY, copy_identity, put_character_set
 from contourdesk.app.dicom_people import latest_time, person_name
 from contourdesk.app.errors import UserError
-from contourdesk.app.files import flush_folder, write_atomically
+from contourdesk.app.files import proved, write_atomically
 from contourdesk.app.resample_masks import masks_on_original_planes
 from contourdesk.app.seg_describe import describe
 from contourdesk.app.seg_read import segment_masks
@@ -79,20 +77,9 @@ def write_seg(
     dataset = _dataset(case, structures, masks, kind, bool(overlap))
     _finish(dataset, case, structures, reviewer, label)
     data = _serialise(dataset)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with proved(path) as beside:
         write_atomically(beside, data)
         _compare(beside, case, structures, masks)
-        os.replace(beside, path)
-        flush_folder(path.parent)
-    except OSError as error:
-        raise UserError(
-            f"{path.name} could not be written ({error.strerror}).", "Check the folder's space and permissions."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
     log.info("wrote a segmentation of %d structures, %d bytes", len(structures), len(data))
     return path
 
