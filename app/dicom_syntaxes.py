@@ -22,7 +22,6 @@ _JPEG_LS = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (80, 81))
 _JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91))
 _HTJ2K = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (201, 202, 203))
 COMPRESSED = frozenset({RLE}) | _JPEG | _JPEG_LS | _JPEG_2000 | _HTJ2K
-_LOSSY = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 81, 91, 203))
 _FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}  # markers that begin a JPEG or JPEG-LS frame
 
 
@@ -35,11 +34,6 @@ class Coded:
     components: int
     bits: int
     signed: bool | None = None
-
-
-def is_lossy(syntax: str) -> bool:
-    """Whether the transfer syntax may have changed values."""
-    return syntax in _LOSSY
 
 
 def syntax_words(syntax: str) -> str:

@@ -102,20 +102,10 @@ def _write(
 
         options = rtstruct or RtStructOptions()
         return write_rtstruct(case, structures, folder / f"RTSTRUCT_{name}.dcm", reviewer=reviewer, options=options)
-    if kind == "seg":
-        from contourdesk.app.seg_write import write_seg
+    from contourdesk.app.writers import write_format
 
-        return write_seg(case, structures, folder / f"SEG_{name}.dcm", reviewer=reviewer)
-    if kind == "nrrd":
-        from contourdesk.app.nrrd_write import write_slicer
-
-        return write_slicer(case, structures, folder / f"{name}.seg.nrrd")
-    from contourdesk.app.nifti_write import write_masks
-
-    masks = folder / f"masks_{name}"
-    masks.mkdir(exist_ok=True)
-    write_masks(structures, case.volume.grid, masks)
-    return masks
+    names = {"seg": f"SEG_{name}.dcm", "nrrd": f"{name}.seg.nrrd", "nifti": f"masks_{name}"}
+    return write_format(kind, case, structures, folder / names[kind], reviewer=reviewer)
 
 
 def file_stem(case: Case) -> str:

@@ -14,7 +14,7 @@ from contourdesk.app.opening import open_path
 from contourdesk.app.project import SavedReview, load, needs_recovery, resume
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
-from contourdesk.app.writers import NEEDS_DICOM, write_format
+from contourdesk.app.writers import FILE_NAMES, NEEDS_DICOM, write_format
 
 if TYPE_CHECKING:
     from contourdesk.app.dicom_write import RtStructOptions
@@ -113,7 +113,8 @@ def _rtstruct(
 
 def _write(kind: str, case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession) -> Path:
     if kind != "nnunet":
-        return write_format(kind, case, structures, out, masks=out / MASKS_FOLDER, reviewer=session.reviewer)
+        path = out / FILE_NAMES.get(kind, MASKS_FOLDER)
+        return write_format(kind, case, structures, path, reviewer=session.reviewer)
     from contourdesk.app.dataset import export_case
 
     job = export_case(case, structures, out / DATASET_NAME, only_accepted=False)  # chosen by the caller

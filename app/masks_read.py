@@ -7,7 +7,7 @@ What a file is decides its content, not its name: an RTSTRUCT, a DICOM SEG, one 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,8 +194,3 @@ def _whole_numbers(array: NDArray[np.generic], path: Path) -> NDArray[np.generic
                 "Export it as a label map.",
             )
     return out
-
-
-def supported_suffixes() -> Sequence[str]:
-    """For file dialogs: the names that such files usually have; others are recognised by their content."""
-    return (".dcm", ".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".nhdr", ".hdr")

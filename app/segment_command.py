@@ -14,7 +14,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import case_name, is_image_file
 from contourdesk.app.opening import open_path
 from contourdesk.app.structures import Structure
-from contourdesk.app.writers import NEEDS_DICOM, write_format
+from contourdesk.app.writers import FILE_NAMES, NEEDS_DICOM, write_format
 
 RTSTRUCT_NAME = "rtstruct.dcm"
 BUNDLED = "headneck"
@@ -177,5 +177,6 @@ def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: S
         write_rtstruct(case, found, folder / RTSTRUCT_NAME)
     for kind in ("seg", "nrrd", "nifti"):
         if kind in wanted and (found or kind == "nifti"):
-            write_format(kind, case, structures if kind == "nifti" else found, folder, masks=folder)
+            path = folder / FILE_NAMES.get(kind, "")  # masks lie in the folder itself
+            write_format(kind, case, structures if kind == "nifti" else found, path)
     say(f"{folder}: {', '.join(wanted)}, {len(found)} structures")
