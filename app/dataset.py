@@ -100,7 +100,7 @@ def export_case(
     structures : on the case's grid.
     labels : organ names that the dataset shall have, in this order, before others are added.
     name : the case's name instead of a hash; must tell nothing about the patient.
-    only_accepted : whether only structures with the decision "accepted" go in.
+    only_accepted : whether only accepted structures go in.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def _choose(structures: Sequence[Structure], only_accepted: bool) -> tuple[list[
     for s in structures:
         if s.decision.state == "rejected":
             left_out[s.name] = "it was rejected"
-        elif only_accepted and s.decision.state != "accepted":
+        elif only_accepted and not s.decision.accepted:
             left_out[s.name] = "nobody accepted it"
         elif s.mask.is_empty:
             left_out[s.name] = "it is empty"

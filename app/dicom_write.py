@@ -136,7 +136,7 @@ def _check_texts(structures: Sequence[Structure], label: str) -> None:
 
 
 def _approved(structures: Sequence[Structure], approve: bool | None) -> bool:
-    open_ones = [s.name for s in structures if s.decision.state != "accepted"]
+    open_ones = [s.name for s in structures if not s.decision.accepted]
     if approve and open_ones:
         raise UserError(
             f"\"{open_ones[0]}\" isn't accepted, so the set can't be approved.", "Accept it or leave it out."

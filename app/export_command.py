@@ -73,8 +73,9 @@ def open_review(folder: Path) -> tuple[Case, ReviewSession]:
 
 def chosen_structures(session: ReviewSession, everything: bool = False) -> list[Structure]:
     """The accepted structures of a review, or `everything` but rejected ones. Raises UserError for none."""
-    states = ("accepted", "unreviewed") if everything else ("accepted",)
-    chosen = [s for s in session.structures if s.decision.state in states]
+    chosen = [
+        s for s in session.structures if s.decision.accepted or (everything and s.decision.state == "unreviewed")
+    ]
     if not chosen:
         raise UserError(
             "No structure of this review is accepted." if len(session.structures) else "This review has no structures.",

@@ -31,7 +31,12 @@ _TYPES = {
     "u1": "uint8", "i1": "int8", "u2": "uint16", "i2": "int16", "u4": "uint32", "i4": "int32", "u8": "uint64",
     "i8": "int64", "f4": "float", "f8": "double",
 }  # fmt: skip
-_STATUS = {"accepted": "completed", "rejected": "flagged", "unreviewed": "inprogress"}
+_STATUS = {
+    "accepted": "completed",
+    "accepted-edited": "completed",
+    "rejected": "flagged",
+    "unreviewed": "inprogress",
+}
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _REGIONS = "Anatomic codes - DICOM master list"
 _COMPRESSION = 6

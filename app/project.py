@@ -40,7 +40,7 @@ from contourdesk.app.resample import Resample
 from contourdesk.app.review import ReviewSession, Snapshot, now
 from contourdesk.app.review_format import Arrays, structure_arrays, structure_from_save, structure_to_json
 from contourdesk.app.settings import Settings, data_dir
-from contourdesk.app.structures import StructureSet
+from contourdesk.app.structures import ACCEPTED, StructureSet
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,8 @@ def find_reviews(root: Path) -> list[ReviewInfo]:
         try:
             read = json.loads(file.read_text("utf-8"))
             states = [s["header"]["decision"]["state"] for s in read["structures"]]
-            counts = {state: states.count(state) for state in ("unreviewed", "accepted", "rejected")}
+            kinds = {"unreviewed": ("unreviewed",), "accepted": ACCEPTED, "rejected": ("rejected",)}
+            counts = {kind: sum(map(states.count, parts)) for kind, parts in kinds.items()}
             image = read["case"]
             title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
             place = (Path(image["path"]), image["series_uid"])

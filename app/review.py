@@ -28,12 +28,21 @@ from contourdesk.app.history import (
     mask_step,
 )
 from contourdesk.app.resample_masks import planes_of_slices
-from contourdesk.app.structures import MAX_NAME, Bits, Colour, Decision, Mask, Provenance, Structure, StructureSet
+from contourdesk.app.structures import (
+    MAX_NAME,
+    STATES,
+    Bits,
+    Colour,
+    Decision,
+    Mask,
+    Provenance,
+    Structure,
+    StructureSet,
+)
 
 log = logging.getLogger(__name__)
 
 _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to stroke on a slice
-STATES = ("unreviewed", "accepted", "rejected")
 # Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
 PALETTE: tuple[Colour, ...] = (
     (230, 159, 0),
@@ -297,18 +306,17 @@ class ReviewSession:
     def decide(self, structure_id: str, state: str, comment: str = "") -> None:
         """Record a decision with the reviewer's name and the time; "unreviewed" reopens it.
 
-        Raises ValueError for a state that is not "unreviewed", "accepted" or "rejected".
+        Raises ValueError for a state that is none of `STATES`.
         """
         old = self._structures.get(structure_id)
         if state not in STATES:
-            raise ValueError(f"state must be one of {STATES}, got {state!r}")
+            raise ValueError(f"state must be one of {tuple(STATES)}, got {state!r}")
         if (old.decision.state, old.decision.comment) == (state, comment):
             return
-        text = {"accepted": "Accept", "rejected": "Reject", "unreviewed": "Reopen"}[state]
-        if old.decision.state == state:
-            text = "Comment on"
+        text = {"rejected": "Reject {}", "unreviewed": "Reopen {}", "accepted-edited": "Accept {} with minor edit"}
+        wording = "Comment on {}" if old.decision.state == state else text.get(state, "Accept {}")
         decision = Decision(state, self.reviewer, now(), comment)
-        self._put_header(old, "decide", f"{text} {old.name}", replace(Header.of(old), decision=decision))
+        self._put_header(old, "decide", wording.format(old.name), replace(Header.of(old), decision=decision))
 
     def _put_header(self, old: Structure, tool: str, text: str, after: Header) -> None:
         before = Header.of(old)

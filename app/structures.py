@@ -19,6 +19,14 @@ from contourdesk.app.geometry import Box, Grid
 Bits = NDArray[np.bool_]
 Colour = tuple[int, int, int]
 
+# A reviewer's decisions, and how they are told; a review's files hold the words on the left.
+STATES = {
+    "unreviewed": "unreviewed",
+    "accepted": "accepted",
+    "accepted-edited": "accepted with minor edit",
+    "rejected": "rejected",
+}
+ACCEPTED = ("accepted", "accepted-edited")
 MAX_NAME = 64  # DICOM's LO; a longer ROI name could not be exported as it is
 
 
@@ -147,12 +155,26 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the reviewer decided: state is "unreviewed", "accepted" or "rejected"."""
+    """What the reviewer decided: state is one of `STATES`.
+
+    "accepted-edited" is an acceptance for which the proposal needed a minor edit; wherever it matters whether a
+    structure is accepted, it is.
+    """
 
     state: str = "unreviewed"
     person: str = ""
     time: str = ""
     comment: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is accepted, as it was proposed or with a minor edit."""
+        return self.state in ACCEPTED
+
+    @property
+    def text(self) -> str:
+        """The state in words."""
+        return STATES.get(self.state, self.state)
 
 
 @dataclass(frozen=True, eq=False)

@@ -112,6 +112,8 @@ def test_keys(qtbot, window, ct):
     keys = lambda text: qtbot.keySequence(window.view, QKeySequence(text))  # noqa: E731
     keys("A")
     assert session.structures.get(first).decision.state == "accepted"
+    keys("W")
+    assert session.structures.get(first).decision.state == "accepted-edited"
     keys("J")
     assert window.table.active == second
     keys("R")

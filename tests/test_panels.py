@@ -124,17 +124,21 @@ def test_decisions_with_comment_and_reviewer(qtbot, session):
     panel.set_active(big)
     qtbot.keyClicks(panel.comment, "good")
     with qtbot.waitSignal(panel.decided):
-        qtbot.mouseClick(panel.accept_button, LEFT)
+        qtbot.mouseClick(panel.buttons["accepted"], LEFT)
     decision = session.structures.get(big).decision
     assert (decision.state, decision.person, decision.comment) == ("accepted", "Dr Test", "good")
     assert "Accepted by Dr Test" in panel.state.text()
-    assert panel.accept_button.isChecked()
+    assert panel.buttons["accepted"].isChecked()
     assert panel.progress.text() == "1 of 3 structures decided"
-    qtbot.mouseClick(panel.reopen_button, LEFT)
-    assert session.structures.get(big).decision.state == "unreviewed"
-    assert not panel.accept_button.isChecked()
+    qtbot.mouseClick(panel.buttons["accepted-edited"], LEFT)
+    assert session.structures.get(big).decision.state == "accepted-edited"
+    assert "Accepted with minor edit by Dr Test" in panel.state.text()
     session.undo()
-    assert panel.accept_button.isChecked()
+    qtbot.mouseClick(panel.buttons["unreviewed"], LEFT)
+    assert session.structures.get(big).decision.state == "unreviewed"
+    assert not panel.buttons["accepted"].isChecked()
+    session.undo()
+    assert panel.buttons["accepted"].isChecked()
 
 
 def test_an_edit_reopens_what_was_accepted(qtbot, session):
@@ -145,7 +149,7 @@ def test_an_edit_reopens_what_was_accepted(qtbot, session):
     panel.decide("accepted")
     session.paint(big.id, big.mask.offset, ~big.mask.bits)
     assert panel.state.text() == "Not reviewed yet"
-    assert not panel.accept_button.isChecked()
+    assert not panel.buttons["accepted"].isChecked()
 
 
 def test_without_a_name_no_decision(qtbot, session):
@@ -154,13 +158,13 @@ def test_without_a_name_no_decision(qtbot, session):
     panel.set_session(session)
     big = session.structures.items[0].id
     panel.set_active(big)
-    qtbot.mouseClick(panel.accept_button, LEFT)
+    qtbot.mouseClick(panel.buttons["accepted"], LEFT)
     assert session.structures.get(big).decision.state == "unreviewed"
-    assert not panel.accept_button.isChecked()
+    assert not panel.buttons["accepted"].isChecked()
     assert "name" in panel.state.text()
     panel.reviewer.clear()
     qtbot.keyClicks(panel.reviewer, "Dr New")
-    qtbot.mouseClick(panel.accept_button, LEFT)
+    qtbot.mouseClick(panel.buttons["accepted"], LEFT)
     assert session.structures.get(big).decision.person == "Dr New"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from contourdesk.app.operations import OPERATIONS
 from contourdesk.widgets.actions import Action
+from contourdesk.widgets.tools import TOOLS
 
 if TYPE_CHECKING:
     from contourdesk.widgets.main_window import MainWindow
@@ -77,11 +78,10 @@ def _edit(w: MainWindow) -> list[Action]:
         Action("structure_rename", "Edit", "Rename", ("F2",), w.table.rename, active, "rename"),
         Action("structure_colour", "Edit", "Colour…", (), w.table.recolour, active, "colour"),
         Action("structure_delete", "Edit", "Delete the structure", (), w.table.delete, active, "delete"),
-        Action("tool_navigate", "Edit", "Navigate", ("N",), tool("navigate"), case),
-        Action("tool_paint", "Edit", "Paint", ("B",), tool("paint"), case),
-        Action("tool_erase", "Edit", "Erase", ("E",), tool("erase"), case),
-        Action("tool_polygon", "Edit", "Polygon", ("G",), tool("polygon"), case),
-        Action("tool_fill", "Edit", "Fill", ("F",), tool("fill"), case),
+        *(
+            Action(f"tool_{t.id}", "Edit", t.text, (t.shortcut,) if t.shortcut else (), tool(t.id), case, t.icon)
+            for t in TOOLS
+        ),
         Action("brush_smaller", "Edit", "Smaller brush", ("[",), lambda: w.view.step_brush(-1), case),
         Action("brush_larger", "Edit", "Larger brush", ("]",), lambda: w.view.step_brush(1), case),
         Action("brush_3d", "Edit", "Brush in 2D or 3D", ("D",), lambda: w.view.set_brush_3d(not w.view.brush_3d), case),
@@ -127,6 +127,8 @@ def _review(w: MainWindow) -> list[Action]:
         Action("segment_cancel", "Review", "Cancel the segmentation", ("Ctrl+.",), w.predict.cancel,
                lambda: w.predict.running),
         Action("decide_accept", "Review", "Accept", ("A",), lambda: w.decide("accepted"), active, "accepted"),
+        Action("decide_accept_edited", "Review", "Accept with minor edit", ("W",), lambda: w.decide("accepted-edited"),
+               active, "accepted-edited"),
         Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
         Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
         Action("list_next_open", "Review", "Next undecided structure", ("J",), w.desk.next_open, case),

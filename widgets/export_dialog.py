@@ -138,13 +138,13 @@ class ExportDialog(QDialog):
 
     def _chosen(self) -> list[Structure]:
         every = self.everything.isChecked()
-        states = ("accepted", "unreviewed") if every else ("accepted",)
-        return [s for s in self._session.structures if not s.mask.is_empty and s.decision.state in states]
+        wanted = (s for s in self._session.structures if not s.mask.is_empty)
+        return [s for s in wanted if s.decision.accepted or (every and s.decision.state == "unreviewed")]
 
     def _check(self) -> None:
         """Say what is left out, and why nothing can be exported when it can't."""
         items = self._session.structures.items
-        accepted = sum(s.decision.state == "accepted" for s in items)
+        accepted = sum(s.decision.accepted for s in items)
         self.accepted_only.setText(f"Accepted structures only ({accepted} of {len(items)})")
         chosen, warnings = self._chosen(), []
         reason = ""
@@ -174,7 +174,7 @@ class ExportDialog(QDialog):
         if chosen and open_ones:
             verb = "Not reviewed, but exported" if self.everything.isChecked() else "Not reviewed, left out"
             warnings.append(f"{verb}: {_listed(open_ones)}.")
-        empty = [s.name for s in items if s.mask.is_empty and s.decision.state == "accepted"]
+        empty = [s.name for s in items if s.mask.is_empty and s.decision.accepted]
         if empty:
             warnings.append(f"Accepted but empty, left out: {_listed(empty)}.")
         self.warning.setText(reason or "\n".join(warnings))

@@ -8,6 +8,7 @@ from datetime import datetime
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -25,6 +26,14 @@ from contourdesk.app.structures import Structure
 from contourdesk.widgets.structure_table import state_text
 from contourdesk.widgets.theme import em, named, set_role
 
+# State, text, name, role, tip.
+_BUTTONS = (
+    ("accepted", "Accept", "accept", "accept", "Accept the active structure (A)"),
+    ("accepted-edited", "Minor edit", "accept_edited", "accept",
+     "Accept the active structure; what was proposed needed a minor edit (W)"),
+    ("rejected", "Reject", "reject", "reject", "Reject the active structure; it is not exported (R)"),
+    ("unreviewed", "Reopen", "reopen", "", "Take the decision on the active structure back (U)"),
+)  # fmt: skip
 _COLOURS = {"error": "#e79b97", "warning": "#e3b45c", "info": "#a8b1bd"}
 
 
@@ -51,6 +60,7 @@ class ReviewPanel(QWidget):
         self.setObjectName("review_panel")
         self._session: ReviewSession | None = None
         self._active: str | None = None
+        self.buttons: dict[str, QPushButton] = {}  # by the state that they decide
         self.name = QLabel()
         named(self.name, "review_structure")
         self.name.setTextFormat(Qt.TextFormat.PlainText)
@@ -88,22 +98,18 @@ class ReviewPanel(QWidget):
         layout.setSpacing(em(self, 0.4))
         layout.addWidget(self.name)
         layout.addWidget(self.state)
-        row = QHBoxLayout()
-        row.setSpacing(em(self, 0.3))
-        for text, state, role, key in (
-            ("Accept", "accepted", "accept", "A"),
-            ("Reject", "rejected", "reject", "R"),
-            ("Reopen", "unreviewed", "", "U"),
-        ):
+        grid = QGridLayout()
+        grid.setSpacing(em(self, 0.3))
+        for place, (state, text, name, role, tip) in enumerate(_BUTTONS):
             button = QPushButton(text)
-            named(button, text.lower(), f"{text} the active structure", f"{text} ({key})")
+            named(button, name, tip, tip)
             if role:
                 set_role(button, role)
                 button.setCheckable(True)
             button.clicked.connect(lambda _=False, state=state: self.decide(state))
-            row.addWidget(button, 1)
-            setattr(self, f"{text.lower()}_button", button)
-        layout.addLayout(row)
+            grid.addWidget(button, place // 2, place % 2)
+            self.buttons[state] = button
+        layout.addLayout(grid)
         layout.addWidget(self.comment)
         name_row = QHBoxLayout()
         label = QLabel("Reviewer")
@@ -196,8 +202,7 @@ class ReviewPanel(QWidget):
 
     def _check_buttons(self, structure: Structure | None) -> None:
         state = structure.decision.state if structure else "none"
-        for name, wanted in (("accept", "accepted"), ("reject", "rejected"), ("reopen", "unreviewed")):
-            button: QPushButton = getattr(self, f"{name}_button")
+        for wanted, button in self.buttons.items():
             button.setEnabled(structure is not None and (wanted != "unreviewed" or state != "unreviewed"))
             if button.isCheckable():
                 button.setChecked(state == wanted)
@@ -216,8 +221,8 @@ class ReviewPanel(QWidget):
             self.name.setText(structure.name)
             text = {"open": "not reviewed yet", "edited": "edited, not accepted yet"}.get(state_text(structure))
             if decision.state != "unreviewed":
-                text = f"{decision.state} by {decision.person or 'nobody named'}, {when(decision.time)}"
-                set_role(self.state, "good" if decision.state == "accepted" else "warning")
+                text = f"{decision.text} by {decision.person or 'nobody named'}, {when(decision.time)}"
+                set_role(self.state, "good" if decision.accepted else "warning")
             self.state.setText(text[0].upper() + text[1:] if text else "")
             if not keep_comment:
                 self.comment.setText(decision.comment)

@@ -34,7 +34,7 @@ _ID_ROLE = _Role.UserRole
 def state_text(structure: Structure) -> str:
     """The state in one word: accepted, rejected, edited or open."""
     if structure.decision.state != "unreviewed":
-        return structure.decision.state
+        return "accepted" if structure.decision.accepted else structure.decision.state
     return "edited" if structure.edited and structure.provenance.model else "open"
 
 
@@ -147,7 +147,7 @@ class StructureModel(QAbstractTableModel):
         if s.provenance.model:
             lines.append(f"model {s.provenance.model}")
         if s.decision.person:
-            lines.append(f"{s.decision.state} by {s.decision.person}")
+            lines.append(f"{s.decision.text} by {s.decision.person}")
         return "\n".join(lines)
 
     def setData(self, index: Index, value: Any, role: int = _Role.EditRole) -> bool:
