@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QFont
 from qtpy.QtWidgets import (
     QButtonGroup,
     QDoubleSpinBox,
@@ -25,34 +24,11 @@ from contourdesk.widgets.view_state import BRUSH_RANGE_MM
 _SLIDER_MAX_MM = 50  # the spin box goes further
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A tool's button: `shortcut` is the key that the main window gives it."""
-
-    id: str
-    text: str
-    shortcut: str
-    tip: str
-    hint: str
-
-
-TOOLS = (
-    Tool("navigate", "Navigate", "N", "Move the crosshair", "Click or drag to move the crosshair. Shift+drag pans."),
-    Tool("paint", "Paint", "B", "Add to the structure with the brush", "Drag to add. Hold Shift to erase."),
-    Tool("erase", "Erase", "E", "Take away with the brush", "Drag to take away. Hold Shift to add."),
-    Tool(
-        "polygon", "Polygon", "G", "Add the inside of a polygon",
-        "Click the corners. Double click or Enter adds the inside, with Shift takes it away. Esc gives up.",
-    ),
-    Tool(
-        "fill", "Fill", "F", "Fill a closed outline",
-        "Click inside a closed outline to fill it on this slice. Shift+click removes the part under the mouse.",
-    ),
-)  # fmt: skip
+_COLUMNS = 5
 
 
 class EditTools(QWidget):
-    """Buttons for the tools of an `OrthoView`, brush size in mm, and disc or ball."""
+    """Buttons for the tools of an `OrthoView`, the brush where the tool has one, and the tool's own options."""
 
     def __init__(self, view: OrthoView, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -68,8 +44,14 @@ class EditTools(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(em(self, 0.4))
-        layout.addLayout(self._tool_row())
-        layout.addLayout(self._brush_grid())
+        layout.addLayout(self._tool_grid())
+        layout.addWidget(self._brush_box())
+        self._options: dict[str, QWidget] = {}
+        for tool in view.tools.values():
+            options = tool.options()
+            if options is not None:
+                self._options[tool.id] = options
+                layout.addWidget(options)
         layout.addWidget(self.hint)
         view.tool_changed.connect(self._show_tool)
         view.brush_changed.connect(self._show_size)
@@ -78,26 +60,32 @@ class EditTools(QWidget):
         self._show_size(view.brush_mm)
         self._show_shape(view.brush_3d)
 
-    def _tool_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(2)
+    def _tool_grid(self) -> QGridLayout:
+        grid = QGridLayout()
+        grid.setSpacing(2)
         group = QButtonGroup(self)
-        for tool in TOOLS:
+        small = QFont(self.font())
+        small.setPointSizeF(small.pointSizeF() * 0.88)
+        for n, tool in enumerate(self._view.tools.values()):
             button = QToolButton()
-            named(button, f"tool_{tool.id}", tool.tip, f"{tool.tip} ({tool.shortcut})")
+            named(button, f"tool_{tool.id}", tool.tip, f"{tool.tip} ({tool.shortcut})" if tool.shortcut else tool.tip)
             button.setText(tool.text)
-            button.setIcon(icon(f"tool-{tool.id}"))
-            button.setIconSize(icon_size(self, 1.4))
+            button.setFont(small)
+            button.setIcon(icon(tool.icon))
+            button.setIconSize(icon_size(self, 1.3))
             button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
             button.setCheckable(True)
-            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+            button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            set_role(button, "tool")
             button.clicked.connect(lambda _=False, name=tool.id: self._view.set_tool(name))
             group.addButton(button)
-            row.addWidget(button)
+            grid.addWidget(button, n // _COLUMNS, n % _COLUMNS)
             self._buttons[tool.id] = button
-        return row
+        for column in range(_COLUMNS):
+            grid.setColumnStretch(column, 1)
+        return grid
 
-    def _brush_grid(self) -> QGridLayout:
+    def _brush_box(self) -> QWidget:
         self._slider = QSlider(Qt.Orientation.Horizontal)
         named(self._slider, "brush_slider", "Brush diameter", "Brush diameter; [ and ] or Shift+wheel change it")
         self._slider.setRange(round(BRUSH_RANGE_MM[0]), _SLIDER_MAX_MM)
@@ -109,7 +97,9 @@ class EditTools(QWidget):
         self._spin.setSuffix(" mm")
         self._spin.setKeyboardTracking(False)
         self._spin.valueChanged.connect(self._view.set_brush_mm)
-        grid = QGridLayout()
+        box = self._brush = QWidget()
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(em(self, 0.5))
         grid.addWidget(QLabel("Brush"), 0, 0)
         grid.addWidget(self._slider, 0, 1)
@@ -117,7 +107,7 @@ class EditTools(QWidget):
         grid.addWidget(QLabel("Shape"), 1, 0)
         grid.addLayout(self._shape_row(), 1, 1, 1, 2)
         grid.setColumnStretch(1, 1)
-        return grid
+        return box
 
     def _shape_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -140,8 +130,12 @@ class EditTools(QWidget):
         return row
 
     def _show_tool(self, name: str) -> None:
+        tool = self._view.tools[name]
         self._buttons[name].setChecked(True)
-        self.hint.setText(next(tool.hint for tool in TOOLS if tool.id == name))
+        self.hint.setText(tool.hint)
+        self._brush.setVisible(tool.brush)
+        for tool_id, options in self._options.items():
+            options.setVisible(tool_id == name)
 
     def _show_size(self, mm: float) -> None:
         with QSignalBlocker(self._slider), QSignalBlocker(self._spin):

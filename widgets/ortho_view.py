@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
-from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QImage, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QSplitter, QWidget
 
@@ -12,21 +14,14 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.plane_view import PlaneView
+from contourdesk.widgets.tool import Tool
 from contourdesk.widgets.view_editing import Editor
 from contourdesk.widgets.view_overlay import axis_text
-from contourdesk.widgets.view_state import BRUSH_RANGE_MM, DISPLAYS, TOOLS, ViewState
+from contourdesk.widgets.view_state import BRUSH_RANGE_MM, DISPLAYS, ViewState
 from contourdesk.widgets.window_presets import default_window
 
 PLANES = ("axial", "sagittal", "coronal")
-_CLOSE_PX = 9.0  # a click this near to a polygon's first corner closes it
 _BRUSH_STEP = 1.15
-_HINTS = {
-    "navigate": Qt.CursorShape.CrossCursor,
-    "paint": Qt.CursorShape.BlankCursor,
-    "erase": Qt.CursorShape.BlankCursor,
-    "polygon": Qt.CursorShape.CrossCursor,
-    "fill": Qt.CursorShape.PointingHandCursor,
-}
 
 
 class OrthoView(QWidget):
@@ -53,6 +48,8 @@ class OrthoView(QWidget):
         self._editor = Editor(self._state, self)
         self._editor.changed.connect(self._redraw)
         self._editor.error.connect(self.error)
+        self._editor.cross_wanted.connect(self._move_cross)
+        self._editor.maximise_wanted.connect(self.toggle_maximised)
         self._closed = False
         self._current = "axial"
         self.planes = {name: PlaneView(name, self._state) for name in PLANES}
@@ -85,10 +82,12 @@ class OrthoView(QWidget):
         view.brush_stepped.connect(self.step_brush)
         view.window_dragged.connect(self._on_window_dragged)
         view.maximise_wanted.connect(lambda name=view.name: self.toggle_maximised(name))
-        view.pressed.connect(lambda index, shift, name=view.name: self._on_pressed(name, index, shift))
+        view.pressed.connect(self._editor.press)
         view.dragged.connect(self._editor.drag)
         view.released.connect(self._editor.release)
-        view.double_clicked.connect(self.close_polygon)
+        view.moved.connect(self._editor.hover)
+        view.double_clicked.connect(self._editor.double_click)
+        view.right_clicked.connect(self._editor.right_click)
 
     # -- session -------------------------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class OrthoView(QWidget):
         state = self._state
         preview = state.preview
         if change.what == "reset" or (preview is not None and preview[0] == change.structure_id):
-            self._editor.cancel_stroke()  # it was begun on bits that are gone
+            self._editor.cancel()  # it was begun on bits that are gone
         if state.active is not None and state.structure(state.active) is None:
             self.set_active(None)
         if change.what == "removed" and change.structure_id is not None:
@@ -135,7 +134,7 @@ class OrthoView(QWidget):
         return self._state.active
 
     def set_active(self, structure_id: str | None) -> None:
-        """Choose the structure that the tools change. A polygon in the making is given up."""
+        """Choose the structure that the tools change. What is being drawn is given up."""
         if structure_id is not None and self._state.structure(structure_id) is None:
             raise KeyError(structure_id)
         if structure_id != self._state.active:
@@ -274,19 +273,20 @@ class OrthoView(QWidget):
 
     @property
     def tool(self) -> str:
-        """Tool of the left button: navigate, paint, erase, polygon or fill."""
-        return self._state.tool
+        """Id of the tool of the left button (see `tools.TOOLS`)."""
+        return self._state.tool.id
+
+    @property
+    def tools(self) -> Mapping[str, Tool]:
+        """All tools by their id."""
+        return self._editor.tools
 
     def set_tool(self, name: str) -> None:
         """Choose the tool of the left button. Raises ValueError for an unknown one."""
-        if name not in TOOLS:
-            raise ValueError(f"tool must be one of {TOOLS}, got {name!r}")
-        self._editor.cancel()
-        self._state.tool = name
+        tool = self._editor.take(name)
         for view in self.planes.values():
-            view.native.setCursor(_HINTS[name])
+            view.native.setCursor(tool.cursor)
         self.tool_changed.emit(name)
-        self._redraw()
 
     @property
     def brush_mm(self) -> float:
@@ -318,38 +318,12 @@ class OrthoView(QWidget):
             self._state.brush_3d = bool(ball)
             self.brush_3d_changed.emit(self._state.brush_3d)
 
-    def close_polygon(self, erase: bool = False) -> None:
-        """Close the polygon in the making: its inside is added to the active structure, or with `erase` taken away."""
-        self._editor.close_polygon(erase=erase)
-
-    def cancel_drawing(self) -> None:
-        """Give up the stroke or polygon in the making."""
-        self._editor.cancel()
-
-    def _on_pressed(self, name: str, index: tuple[float, float, float], shift: bool) -> None:
-        view = self.planes[name]
-        plane, draft = view.plane, self._state.polygon
-        if plane is None:
-            return
-        if draft is not None and draft.plane.name == name and len(draft.corners) > 2:
-            first = list(index)
-            first[plane.vertical_axis], first[plane.horizontal_axis] = draft.corners[0]
-            away = view.position_of((first[0], first[1], first[2])) - view.position_of(index)
-            if QPointF.dotProduct(away, away) <= _CLOSE_PX**2:
-                self._editor.close_polygon(erase=shift)
-                return
-        self._editor.press(plane, index, erase=shift)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Keys of a polygon in the making, and the slice keys."""
+        """Keys of the tool in hand, and the slice keys."""
         key, keys = event.key(), Qt.Key
-        if self._editor.busy and key in (keys.Key_Return, keys.Key_Enter):
-            self.close_polygon(bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
-        elif self._editor.busy and key == keys.Key_Escape:
-            self._editor.cancel()
-        elif self._state.polygon is not None and key == keys.Key_Backspace:
-            self._editor.drop_corner()
-        elif key in (keys.Key_Up, keys.Key_PageUp):
+        if self._editor.key(event):
+            return
+        if key in (keys.Key_Up, keys.Key_PageUp):
             self.step_slice(1 if key == keys.Key_Up else 10)
         elif key in (keys.Key_Down, keys.Key_PageDown):
             self.step_slice(-1 if key == keys.Key_Down else -10)
@@ -384,7 +358,7 @@ class OrthoView(QWidget):
 
     def hideEvent(self, event: QHideEvent) -> None:
         """A stroke cannot go on unseen."""
-        self._editor.cancel_stroke()
+        self._editor.cancel()
         super().hideEvent(event)
 
     def close_views(self) -> None:

@@ -9,11 +9,13 @@ from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.volume import Volume
 from contourdesk.widgets.layers import ImageCanvas
+from contourdesk.widgets.tool import Spot
 from contourdesk.widgets.view_overlay import Overlay
 from contourdesk.widgets.view_state import ViewState
 
 _NOTCH = 120  # one step of a mouse wheel in Qt's unit
 _ZOOM_STEP = 1.15
+_CLICK_PX = 4  # so far the right button may move and still be a click
 _WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag
 # It lies on the image, so it looks the same whatever the theme.
 _BUTTON_STYLE = """
@@ -29,9 +31,9 @@ class PlaneView(QWidget):
     """Shows one plane and turns the mouse into signals.
 
     Wheel: slices; Ctrl+wheel: zoom; Shift+wheel: brush size; middle drag, or Shift+drag while navigating: pan; right
-    drag: window; Ctrl+move: crosshair; double click while navigating: maximise. The left button belongs to the tool.
+    drag: window; Ctrl+move: crosshair. The left button and the right click belong to the tool.
 
-    Signals give fractional voxel indices as float tuples (z, y, x).
+    `hovered` and `cross_wanted` give fractional voxel indices as float tuples (z, y, x), those for the tool a `Spot`.
     """
 
     hovered = Signal(object)  # index under the mouse, None when it left
@@ -40,10 +42,12 @@ class PlaneView(QWidget):
     brush_stepped = Signal(int)
     window_dragged = Signal(float, float)  # change of centre and width
     maximise_wanted = Signal()
-    pressed = Signal(object, bool)  # with the left button and an editing tool; True: erase
+    pressed = Signal(object)
     dragged = Signal(object)
-    released = Signal()
-    double_clicked = Signal(bool)  # with the polygon tool; True: Shift is held
+    released = Signal(object)
+    moved = Signal(object)  # with no button down
+    double_clicked = Signal(object)
+    right_clicked = Signal(object)
 
     def __init__(self, name: str, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -54,7 +58,8 @@ class PlaneView(QWidget):
         self._state = state
         self._grid: Grid | None = None
         self._plane: ViewPlane | None = None
-        self._drag: str | None = None  # "cross", "pan", "window" or "edit"
+        self._drag: str | None = None  # "pan", "right" (a click until it moves), "window" or "tool"
+        self._held = _Buttons.NoButton  # the button that began the drag
         self._last = QPointF()
         self._wheel = 0.0
         layout = QVBoxLayout(self)
@@ -148,56 +153,71 @@ class PlaneView(QWidget):
         event.accept()
         return True
 
+    def _spot(self, event: QMouseEvent) -> Spot:
+        assert self._plane is not None  # events come only while an image is shown
+        keys, to_screen = event.modifiers(), self.canvas.to_screen()
+        return Spot(
+            self._plane,
+            self.index_at(event.position()),
+            (abs(to_screen.m22()), abs(to_screen.m11())),
+            shift=bool(keys & _Keys.ShiftModifier),
+            ctrl=bool(keys & _Keys.ControlModifier),
+            alt=bool(keys & _Keys.AltModifier),
+        )
+
     def _on_press(self, event: QMouseEvent) -> None:
-        if self._drag is not None:
+        if self._drag is not None and event.button() != self._held:
             return  # a second button during a drag changes nothing
-        at, shift = event.position(), bool(event.modifiers() & _Keys.ShiftModifier)
-        self._last = at
-        navigating = self._state.tool == "navigate"
-        if event.button() == _Buttons.MiddleButton or (event.button() == _Buttons.LeftButton and navigating and shift):
+        self._last, self._held = event.position(), event.button()
+        button, shift = event.button(), event.modifiers() & _Keys.ShiftModifier
+        if button == _Buttons.MiddleButton or (button == _Buttons.LeftButton and shift and not self._state.tool.edits):
             self._drag = "pan"
-        elif event.button() == _Buttons.RightButton:
-            self._drag = "window"
-        elif event.button() == _Buttons.LeftButton and navigating:
-            self._drag = "cross"
-            self.cross_wanted.emit(self.index_at(at))
-        elif event.button() == _Buttons.LeftButton:
-            self._drag = "edit"
-            self.pressed.emit(self.index_at(at), shift)
+        elif button == _Buttons.RightButton:
+            self._drag = "right"
+        elif button == _Buttons.LeftButton:
+            self._drag = "tool"
+            self.pressed.emit(self._spot(event))
 
     def _on_move(self, event: QMouseEvent) -> None:
-        at = event.position()
-        index = self.index_at(at)
-        step, self._last = at - self._last, at
+        at, spot = event.position(), self._spot(event)
+        step = at - self._last
+        if self._drag == "right" and abs(step.x()) + abs(step.y()) >= _CLICK_PX:
+            self._drag = "window"
+        if self._drag != "right":
+            self._last = at
         self.overlay.cursor_at = at
-        self.overlay.erasing = bool(event.modifiers() & _Keys.ShiftModifier)
+        self.overlay.erasing = spot.takes_away
         if self._drag == "pan":
             self.canvas.pan(step.x(), step.y())
         elif self._drag == "window":
             per_px = max(1.0, self._state.window[1]) * _WINDOW_PER_PX
             self.window_dragged.emit(step.y() * per_px, step.x() * per_px)
-        elif self._drag == "edit":
-            self.dragged.emit(index)
-        elif self._drag == "cross" or event.modifiers() & _Keys.ControlModifier:
-            self.cross_wanted.emit(index)
-        self.hovered.emit(index)
+        elif self._drag == "tool":
+            self.dragged.emit(spot)
+        elif self._drag is None:
+            if spot.ctrl:
+                self.cross_wanted.emit(spot.index)
+            self.moved.emit(spot)
+        self.hovered.emit(spot.index)
         self.overlay.update()
 
     def _on_release(self, event: QMouseEvent) -> None:
-        owner = {"cross": _Buttons.LeftButton, "edit": _Buttons.LeftButton, "window": _Buttons.RightButton}
-        if self._drag == "edit" and event.button() == _Buttons.LeftButton:
-            self._drag = None
-            self.released.emit()
-        elif self._drag == "pan" or event.button() == owner.get(self._drag or ""):
-            self._drag = None
+        drag = self._drag
+        if event.button() != self._held:
+            return
+        self._drag = None
+        if drag == "tool":
+            self.released.emit(self._spot(event))
+        elif drag == "right":
+            self.right_clicked.emit(self._spot(event))
 
     def _on_double_click(self, event: QMouseEvent) -> None:
-        if event.button() == _Buttons.LeftButton and self._state.tool == "navigate":
-            self.maximise_wanted.emit()
-        elif event.button() == _Buttons.LeftButton and self._state.tool == "polygon":
-            self.double_clicked.emit(bool(event.modifiers() & _Keys.ShiftModifier))
+        if event.button() == _Buttons.LeftButton and self._drag in (None, "tool"):
+            self._drag, self._held = "tool", _Buttons.LeftButton
+            self._last = event.position()
+            self.double_clicked.emit(self._spot(event))
         else:
-            self._on_press(event)  # two quick dabs are two dabs
+            self._on_press(event)
 
     def _on_wheel(self, event: QWheelEvent) -> None:
         # Some systems turn a wheel with Shift held into a sideways one.

@@ -1,4 +1,4 @@
-"""All that is drawn over one plane's image: structures, crosshair, letters, brush ring, polygon."""
+"""All that is drawn over one plane's image: structures, crosshair, letters, brush ring, the tool's sketch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.layers import ImageCanvas
+from contourdesk.widgets.tool import Sketch
 from contourdesk.widgets.view_outlines import OutlineCache
 from contourdesk.widgets.view_state import ViewState
 
@@ -57,7 +58,9 @@ class Overlay(QWidget):
                 self._draw_structure(painter, structure, path)
         self._draw_proposal(painter, plane, index)
         self._draw_crosshair(painter, plane)
-        self._draw_polygon(painter, plane, index)
+        self._state.tool.draw(
+            Sketch(painter, self._canvas.to_screen(), plane, index, self.cursor_at, self._tool_colour())
+        )
         self._draw_ring(painter, grid)
         self._draw_text(painter, plane, grid)
         painter.end()
@@ -93,7 +96,7 @@ class Overlay(QWidget):
         centre = self._canvas.to_screen().map(QPointF(cross[plane.horizontal_axis], cross[plane.vertical_axis]))
         x, y, w, h = centre.x(), centre.y(), self.width(), self.height()
         colour = QColor(_CROSS)
-        colour.setAlpha(170 if self._state.tool == "navigate" else 70)
+        colour.setAlpha(170 if self._state.tool.id == "navigate" else 70)
         painter.setPen(QPen(colour, 1))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
         for a, b in (
@@ -105,26 +108,8 @@ class Overlay(QWidget):
             painter.drawLine(QPointF(*a), QPointF(*b))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
 
-    def _draw_polygon(self, painter: QPainter, plane: ViewPlane, index: int) -> None:
-        polygon = self._state.polygon
-        if polygon is None or polygon.plane.name != plane.name or polygon.index != index:
-            return
-        to_screen = self._canvas.to_screen()
-        corners = [to_screen.map(QPointF(h, v)) for v, h in polygon.corners]
-        line = corners + ([self.cursor_at] if self.cursor_at is not None else [])
-        painter.setPen(QPen(self._tool_colour(), 1.6))
-        painter.drawPolyline(line)
-        if len(line) > 2:
-            painter.setPen(QPen(self._tool_colour(), 1, Qt.PenStyle.DashLine))
-            painter.drawLine(line[-1], line[0])
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(self._tool_colour())
-        for corner in corners:
-            painter.drawEllipse(corner, 3.0, 3.0)
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-
     def _draw_ring(self, painter: QPainter, grid: Grid) -> None:
-        if self.cursor_at is None or self._state.tool not in ("paint", "erase"):
+        if self.cursor_at is None or not self._state.tool.brush:
             return
         radius = self._state.brush_mm / 2 * self._canvas.zoom
         painter.setPen(QPen(_SHADOW, 2.6))
@@ -134,7 +119,7 @@ class Overlay(QWidget):
 
     def _tool_colour(self) -> QColor:
         structure = self._state.structure(self._state.active)
-        if self._state.tool == "erase" or self.erasing:
+        if self._state.tool.erases or self.erasing:
             return _ERASE
         return QColor(*structure.colour).lighter(125) if structure is not None else _TEXT
 

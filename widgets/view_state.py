@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from contourdesk.app.geometry import ViewPlane
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.tool import Tool
 
-TOOLS = ("navigate", "paint", "erase", "polygon", "fill")
 DISPLAYS = ("outline", "fill", "both")
 BRUSH_RANGE_MM = (1.0, 100.0)
-
-
-@dataclass
-class Polygon:
-    """A polygon in the making: corners are in-plane indices (vertical, horizontal) in one slice of one plane."""
-
-    plane: ViewPlane
-    index: int
-    corners: list[tuple[float, float]]
 
 
 @dataclass
 class ViewState:
     """Shared state of the views.
 
-    `cross` is the voxel index (z, y, x) where the three planes meet; `brush_mm` is the brush's diameter; `preview`
-    is a mask shown in place of a structure's own while a stroke is being drawn, `proposal` one shown dashed over all:
-    what an operation would make.
+    `cross` is the voxel index (z, y, x) where the three planes meet; `tool` the one in hand (the editor puts it
+    there); `brush_mm` is the brush's diameter; `preview` is a mask shown in place of a structure's own while a stroke
+    is being drawn, `proposal` one shown dashed over all: what an operation would make.
     """
 
     session: ReviewSession | None = None
@@ -37,13 +27,12 @@ class ViewState:
     display: str = "outline"
     opacity: float = 0.35
     cross: tuple[int, int, int] = (0, 0, 0)
-    tool: str = "navigate"
+    tool: Tool = field(init=False)
     brush_mm: float = 10.0
     brush_3d: bool = False
     window: tuple[float, float] = (40.0, 400.0)
     preview: tuple[str, Mask] | None = None
     proposal: Mask | None = None
-    polygon: Polygon | None = None
 
     def structure(self, structure_id: str | None) -> Structure | None:
         """The structure with this id, or None."""
