@@ -1,4 +1,7 @@
-"""DICOM's recommended display colours: CIELab scaled to 16 bits, as pixelmed, highdicom and dcmqi turn it into RGB."""
+"""Colours of structures nobody chose one for, and DICOM's recommended display colours.
+
+These are CIELab scaled to 16 bits, as pixelmed, highdicom and dcmqi turn it into RGB.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from contourdesk.app.structures import Colour
+
+# Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
+PALETTE: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (213, 94, 0),
+    (204, 121, 167),
+    (120, 120, 255),
+    (170, 220, 110),
+    (255, 150, 150),
+    (0, 200, 200),
+    (190, 140, 90),
+    (200, 160, 255),
+)
 
 _RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 _WHITE = np.array([0.9505, 1.0, 1.0889])

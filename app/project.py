@@ -2,9 +2,11 @@
 
 ``case.json``       what is reviewed and each structure's name, colour, decision, provenance; names its masks file
 ``masks-*.npz``     packed bits and imported contours; never changed once written
+``confidence-*.z``   the model's probabilities (see `confidence_files`)
 ``case.previous.json`` the save before, with its own masks file
 ``journal.jsonl``   every edit at once (see `journal`)
-``lock``            held while the review is open
+``audit.jsonl``     who did what when (see `audit`)
+``lease-*.json``, ``lock`` who has the review open (see `lease`)
 
 No pixel of the image is in it, and it never lies in the image folder. ``case.json`` holds the patient's name for the
 start page: the folder is clinical data, like the images.
@@ -21,30 +23,38 @@ import json
 import logging
 import os
 import re
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from contourdesk.app import confidence_files
 from contourdesk.app.case import Case
+from contourdesk.app.confidence import Confidence
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import flush_folder, write_atomically
 from contourdesk.app.geometry import Grid
 from contourdesk.app.history import EditHistory
 from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.journal import Journal, last_revision, read_journal
+from contourdesk.app.journal import Journal, Waiting, last_revision, read_journal
 from contourdesk.app.replay import rebuild, replay
 from contourdesk.app.resample import Resample
-from contourdesk.app.review import ReviewSession, Snapshot, now
-from contourdesk.app.review_format import Arrays, structure_arrays, structure_from_save, structure_to_json
+from contourdesk.app.review import ReviewSession, Snapshot
+from contourdesk.app.review_format import (
+    SCHEMA,
+    Arrays,
+    case_to_json,
+    software,
+    structure_arrays,
+    structure_from_save,
+)
 from contourdesk.app.settings import Settings, data_dir
 from contourdesk.app.structures import ACCEPTED, StructureSet
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
 CASE = "case.json"
 PREVIOUS = "case.previous.json"
 
@@ -83,6 +93,7 @@ class SavedReview:
     recovered: int = 0
     notes: tuple[str, ...] = ()
     resampled: Resample | None = None
+    confidence: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 # -- where -------------------------------------------------------------------------------------------------------
@@ -150,13 +161,22 @@ def needs_recovery(folder: Path) -> bool:
 # -- saving ------------------------------------------------------------------------------------------------------
 
 
-def open_review(snapshot: Snapshot, folder: Path) -> Job[Journal]:
-    """Make the folder if need be, lock it, save the snapshot, and open the journal; then ``journal.attach(session)``.
+def open_review(
+    snapshot: Snapshot,
+    folder: Path,
+    *,
+    take_over: bool = False,
+    waiting: Waiting | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Job[Journal]:
+    """Make the folder if need be, take it, save the snapshot, and open the journal; then ``journal.attach(session)``.
+
+    `take_over`, `waiting`: see `Journal`; `extra`: see `save`.
 
     Raises
     ------
-    UserError : the folder can't be written, lies in the image folder, is open elsewhere, or holds another or a later
-        review, which must be loaded (`load`, `resume`), not written over.
+    UserError : the folder can't be written, lies in the image folder, is open elsewhere (`ReviewHeld`), or holds
+        another or a later review, which must be loaded (`load`, `resume`), not written over.
     """
     _check_place(folder, snapshot.case.source.path)
     _check_same_review(snapshot, folder)
@@ -164,9 +184,10 @@ def open_review(snapshot: Snapshot, folder: Path) -> Job[Journal]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_save(folder, error) from error
-    journal = Journal(folder, snapshot.revision, snapshot.reviewer, _software())
+    waiting = waiting or Waiting()
+    journal = Journal(folder, snapshot.revision, snapshot.reviewer, software(), take_over=take_over, waiting=waiting)
     try:
-        yield from save(snapshot, folder)
+        yield from save(snapshot, folder, journal, extra)
     except BaseException:
         journal.close()
         raise
@@ -186,14 +207,17 @@ def _check_same_review(snapshot: Snapshot, folder: Path) -> None:
         raise UserError(f"There is already a review of {whose} in {folder}.", "Open it, or choose another folder.")
 
 
-def save(snapshot: Snapshot, folder: Path) -> Job[None]:
+def save(
+    snapshot: Snapshot, folder: Path, held: Journal | None = None, extra: Mapping[str, Any] | None = None
+) -> Job[None]:
     """Save a snapshot; the last two saves are kept. Stopped or failing at any point, it leaves the last one usable.
 
-    One save of a folder at a time.
+    One save of a folder at a time. `held` is the folder's open journal: nothing is written when it has lost the
+    folder. `extra` goes into ``case.json`` too.
 
     Raises
     ------
-    UserError : the disk is full, the folder can't be written, or it lies in the image folder.
+    UserError : the disk is full, the folder can't be written, it lies in the image folder, or is lost (`LeaseLost`).
     """
     _check_place(folder, snapshot.case.source.path)
     total = len(snapshot.structures) + 1
@@ -206,35 +230,24 @@ def save(snapshot: Snapshot, folder: Path) -> Job[None]:
     yield Progress(total - 1, total, "Saving")
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
     masks = f"masks-{digest[:16]}.npz"
-    content = _case_json(snapshot) | {"masks": {"file": masks, "sha256": digest}}
+    kept = snapshot.confidence
+    content = case_to_json(snapshot) | {"masks": {"file": masks, "sha256": digest}}
+    content |= {"confidence": confidence_files.to_json(kept), **(extra or {})}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if held is None:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            held.lease.check()
+        yield from confidence_files.write(folder, kept)
         write_atomically(folder / masks, buffer.getvalue())
+        if held is not None:
+            content["audit"] = asdict(held.head())
+            held.lease.check()
         _keep_previous(folder)
         write_atomically(folder / CASE, json.dumps(content, indent=1, ensure_ascii=False).encode())
         _tidy(folder)
     except OSError as error:
         raise _cannot_save(folder, error) from error
-
-
-def _case_json(snapshot: Snapshot) -> dict[str, Any]:
-    case, grid = snapshot.case, snapshot.structures.grid
-    source = case.source
-    return {
-        "schema": SCHEMA,
-        "software": _software(),
-        "saved_at": now(),
-        "revision": snapshot.revision,
-        "reviewer": snapshot.reviewer,
-        "case": {
-            "path": str(source.path.absolute()),
-            **{key: getattr(source, key) for key in ("series_uid", "study_uid", "modality", "description", "date")},
-            "patient_name": case.patient.name,
-        },
-        "resampled": None if source.resampled is None else source.resampled.to_json(),
-        "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "frame": grid.frame_of_reference_uid},
-        "structures": [structure_to_json(s) for s in snapshot.structures],
-    }
 
 
 def _keep_previous(folder: Path) -> None:
@@ -253,22 +266,16 @@ def _tidy(folder: Path) -> None:
     named = set()
     for case in (CASE, PREVIOUS):
         try:
-            named.add(_read_case(folder / case)["masks"]["file"])
+            read = _read_case(folder / case)
+            named |= {read["masks"]["file"], *confidence_files.files_of(read)}
         except FileNotFoundError:
             continue
         except (ValueError, KeyError, TypeError):
             return  # better a file too many
-    for file in [*folder.glob("masks-*.npz"), *folder.glob(".*.tmp")]:
+    for file in [f for kind in ("masks-*.npz", confidence_files.PATTERN, ".*.tmp") for f in folder.glob(kind)]:
         if file.name not in named:
             file.unlink(missing_ok=True)
     flush_folder(folder)
-
-
-def _software() -> str:
-    try:
-        return f"contourdesk {metadata.version('contourdesk')}"
-    except metadata.PackageNotFoundError:
-        return "contourdesk"
 
 
 # -- loading -----------------------------------------------------------------------------------------------------
@@ -294,6 +301,9 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         raise _cannot_read(folder, error) from error
     if journal.damaged:
         notes.append(f"{journal.damaged} lines of the journal are damaged.")
+    confidence, lost = confidence_files.read(folder, read, structures.grid.shape)
+    if lost:
+        notes.append("Some of the model's probabilities are damaged and can't be shown.")
     yield Progress(2, 3, "Applying the journal")
     if recover:
         structures, revision = replay(structures, saved_revision, journal.records)
@@ -311,6 +321,7 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         recovered=revision - saved_revision,
         notes=tuple(notes),
         resampled=_resampled(read),
+        confidence=confidence,
     )
 
 
@@ -326,7 +337,14 @@ def resume(case: Case, saved: SavedReview) -> ReviewSession:
     if not same or (one is None) != (other is None):
         raise UserError("This review belongs to another image.", f"It was made on {saved.image_path}.")
     structures = StructureSet(case.volume.grid, saved.structures.items)
-    return ReviewSession(case, saved.reviewer, structures=structures, revision=saved.revision, history=saved.history)
+    return ReviewSession(
+        case,
+        saved.reviewer,
+        structures=structures,
+        revision=saved.revision,
+        history=saved.history,
+        confidence=saved.confidence,
+    )
 
 
 def _last_save(folder: Path) -> tuple[dict[str, Any], StructureSet, list[str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
@@ -12,6 +12,8 @@ import numpy as np
 from psygnal import Signal
 
 from contourdesk.app.case import Case
+from contourdesk.app.colours import PALETTE
+from contourdesk.app.confidence import Confidence, bounded
 from contourdesk.app.contour import Contour
 from contourdesk.app.contours_place import place, touched
 from contourdesk.app.errors import UserError
@@ -27,6 +29,7 @@ from contourdesk.app.history import (
     Step,
     mask_step,
 )
+from contourdesk.app.proposals import by_name, place_results
 from contourdesk.app.resample_masks import planes_of_slices
 from contourdesk.app.structures import (
     MAX_NAME,
@@ -43,21 +46,6 @@ from contourdesk.app.structures import (
 log = logging.getLogger(__name__)
 
 _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to stroke on a slice
-# Told apart on grey CT and for the common kinds of colour blindness; used where nobody asked for a colour.
-PALETTE: tuple[Colour, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (213, 94, 0),
-    (204, 121, 167),
-    (120, 120, 255),
-    (170, 220, 110),
-    (255, 150, 150),
-    (0, 200, 200),
-    (190, 140, 90),
-    (200, 160, 255),
-)
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,7 @@ class Snapshot:
     structures: StructureSet
     revision: int
     reviewer: str
+    confidence: Mapping[str, Confidence] = field(default_factory=dict)
 
 
 def now() -> str:
@@ -106,7 +95,7 @@ class ReviewSession:
     ----------
     case : what was read.
     reviewer : name written into decisions and edits; may be set later.
-    structures, revision, history : a state to go on from (see `project.resume`); else the case's own structures.
+    structures, revision, history, confidence : a state to go on from (see `project.resume`); else the case's own.
 
     Attributes
     ----------
@@ -125,6 +114,7 @@ class ReviewSession:
         structures: StructureSet | None = None,
         revision: int = 0,
         history: EditHistory | None = None,
+        confidence: Mapping[str, Confidence] | None = None,
     ) -> None:
         self.case = case
         self.reviewer = reviewer
@@ -132,6 +122,7 @@ class ReviewSession:
         self._structures = case.structures if structures is None else structures
         self._revision = revision
         self._history = EditHistory() if history is None else history
+        self._confidence = dict(confidence or {})
         self._touched: dict[str, int] = {}  # structure id -> revision of its last change
 
     # -- state ---------------------------------------------------------------------------------------------------
@@ -168,7 +159,12 @@ class ReviewSession:
 
     def snapshot(self) -> Snapshot:
         """The state now, frozen. Costs nothing: no voxel is copied."""
-        return Snapshot(self.case, self._structures, self._revision, self.reviewer)
+        kept = {s.id: self._confidence[s.id] for s in self._structures if s.id in self._confidence}
+        return Snapshot(self.case, self._structures, self._revision, self.reviewer, kept)
+
+    def confidence(self, structure_id: str | None) -> Confidence | None:
+        """The model's probabilities of a structure, None where there are none."""
+        return None if structure_id is None else self._confidence.get(structure_id)
 
     # -- masks ---------------------------------------------------------------------------------------------------
 
@@ -234,34 +230,33 @@ class ReviewSession:
         self._do("add", f"Add {new.name}", [PresenceStep(new, len(self._structures), added=True)])
         return new.id
 
-    def add_proposals(self, structures: Sequence[Structure], *, base_revision: int | None = None) -> list[str]:
+    def add_proposals(
+        self,
+        structures: Sequence[Structure],
+        *,
+        base_revision: int | None = None,
+        confidence: Mapping[str, Confidence] | None = None,
+        box: Box | None = None,
+    ) -> list[str]:
         """Add a model's results as one undo step and return their ids, in order.
 
         A structure of the same name is replaced, in its place and colour, when it is itself a model's proposal
         that nobody edited or decided on, nor touched since `base_revision` (the session's revision when the model
-        started). Any other stays as it is, and the new one is added under a free name.
+        started). Any other stays as it is, and the new one is added under a free name. `confidence` are the model's
+        probabilities by structure id. `box` is the part of the image that the model was asked for: outside it, a
+        proposal of the same weights that is replaced stays as it was.
 
         Raises ValueError when a mask reaches outside the grid.
         """
-        steps: list[Step] = []
-        ids: list[str] = []
-        items = self._structures
         for new in structures:
             self._inside(new.mask)
-            old = _by_name(items, new.name)
-            if old is not None and old.id not in ids and self._replaceable(old, base_revision):
-                index = items.items.index(old)
-                steps.append(PresenceStep(old, index, added=False))
-                step = PresenceStep(replace(new, name=old.name, colour=old.colour), index, added=True)
-                items = items.without(old.id)
-            else:
-                step = PresenceStep(replace(new, name=items.free_name(new.name)), len(items), added=True)
-            steps.append(step)
-            items = step.apply(items, forward=True)
-            ids.append(step.structure.id)
-        if steps:
-            self._do("model", "Add model results", steps)
-        return ids
+        base = self._revision if base_revision is None else base_revision
+        touched = {key for key, at in self._touched.items() if at > base}
+        placed = place_results(self._structures, structures, touched, self._confidence, confidence or {}, box)
+        if placed.steps:
+            self._confidence = bounded({**self._confidence, **placed.confidence}, (s.id for s in placed.items))
+            self._do("model", "Add model results", placed.steps)
+        return list(placed.ids)
 
     def add_imported(self, structures: Sequence[Structure], what: str) -> list[str]:
         """Add structures from a file, under free names, as one undo step; returns ids. ValueError: off the grid."""
@@ -276,16 +271,11 @@ class ReviewSession:
             self._do("import", f"Import {what}", steps)
         return [s.id for s in structures]
 
-    def _replaceable(self, old: Structure, base_revision: int | None) -> bool:
-        untouched = base_revision is None or self._touched.get(old.id, 0) <= base_revision
-        undecided = old.decision.state == "unreviewed"
-        return untouched and undecided and old.provenance.source == "model" and not old.edited
-
     def rename(self, structure_id: str, name: str) -> None:
         """Rename a structure. Raises UserError for an empty, taken or unusable name."""
         old = self._structures.get(structure_id)
         name = _usable_name(name)
-        other = _by_name(self._structures.without(structure_id), name)
+        other = by_name(self._structures.without(structure_id), name)
         if other is not None:
             raise UserError(f"There is already a structure called {other.name}.", "Choose another name.")
         self._put_header(old, "rename", f"Rename {old.name} to {name}", replace(Header.of(old), name=name))
@@ -392,11 +382,6 @@ def _clip(offset: Index, bits: Bits, shape: Index) -> tuple[Index, Bits]:
     high = [max(a, min(k, n - o)) for a, k, o, n in zip(low, bits.shape, offset, shape, strict=True)]
     start = (offset[0] + low[0], offset[1] + low[1], offset[2] + low[2])
     return start, bits[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-
-
-def _by_name(items: StructureSet, name: str) -> Structure | None:
-    key = name.strip().casefold()
-    return next((s for s in items if s.name.strip().casefold() == key), None)
 
 
 def _usable_name(name: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from contourdesk.app.contour import Contour
 from contourdesk.app.history import Edit, Header, HeaderStep, Index, MaskStep, PresenceStep, Step, pack, unpack
-from contourdesk.app.review import Record
+from contourdesk.app.review import Record, Snapshot, now
 from contourdesk.app.structures import Colour, Decision, Mask, Provenance, Structure
 
+SCHEMA = 1
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -48,6 +50,7 @@ def header_from_json(read: dict[str, Any]) -> Header:
         interpreted_type=str(read["interpreted_type"]),
         decision=Decision(**_known(Decision, read["decision"])),
         edited=bool(read["edited"]),
+        group=str(read.get("group", "")),
     )
 
 
@@ -95,6 +98,7 @@ def _step(s: Step) -> dict[str, Any]:
         "shape": mask.bits.shape,
         "bits": _text(pack(mask.bits)),
         "contours": _contours(s.structure.contours),
+        "first": _mask(s.structure.first),
     }
 
 
@@ -111,6 +115,7 @@ def _read_step(read: dict[str, Any]) -> Step:
         raise ValueError(f"unknown step {read['kind']!r}")
     mask = Mask(_index(read["offset"]), unpack(_data(read["bits"]), _index(read["shape"])))
     structure = _structure(read["id"], header_from_json(read["header"]), mask, _read_contours(read["contours"]))
+    structure = replace(structure, first=_read_mask(read.get("first")))
     return PresenceStep(structure, int(read["index"]), bool(read["added"]))
 
 
@@ -118,6 +123,16 @@ def _structure(id_: str, header: Header, mask: Mask, contours: tuple[Contour, ..
     """A structure put together from its parts."""
     bare = Structure(header.name, header.colour, mask, header.provenance, id=id_, contours=contours)
     return header.put(bare)
+
+
+def _mask(mask: Mask | None) -> dict[str, Any] | None:
+    if mask is None:
+        return None
+    return {"offset": mask.offset, "shape": mask.bits.shape, "bits": _text(pack(mask.bits))}
+
+
+def _read_mask(read: dict[str, Any] | None) -> Mask | None:
+    return None if read is None else Mask(_index(read["offset"]), unpack(_data(read["bits"]), _index(read["shape"])))
 
 
 def _contours(contours: tuple[Contour, ...] | None) -> dict[str, Any] | None:
@@ -146,8 +161,10 @@ def _split(points: Any, lengths: Any, kinds: Any, images: Any) -> tuple[Contour,
 
 
 def structure_arrays(i: int, s: Structure) -> Arrays:
-    """Mask (packed bits) and imported contours of structure number `i` of a save."""
+    """Masks (packed bits) and imported contours of structure number `i` of a save."""
     out: Arrays = {f"bits_{i}": np.frombuffer(pack(s.mask.bits), np.uint8)}
+    if s.first is not None:
+        out[f"first_{i}"] = np.frombuffer(pack(s.first.bits), np.uint8)
     if s.contours is not None:
         out[f"points_{i}"] = np.concatenate([c.points_lps for c in s.contours] or [np.zeros((0, 3))])
         out[f"lengths_{i}"] = np.array([len(c.points_lps) for c in s.contours], np.int64)
@@ -158,16 +175,53 @@ def structure_arrays(i: int, s: Structure) -> Arrays:
 
 def structure_to_json(s: Structure) -> dict[str, Any]:
     """What `structure_arrays` leaves out."""
-    mask = {"offset": s.mask.offset, "shape": s.mask.bits.shape}
-    return {"id": s.id, "header": header_to_json(Header.of(s)), "mask": mask}
+    out = {"id": s.id, "header": header_to_json(Header.of(s)), "mask": _place(s.mask)}
+    return out if s.first is None else {**out, "first": _place(s.first)}
+
+
+def _place(mask: Mask) -> dict[str, Any]:
+    return {"offset": mask.offset, "shape": mask.bits.shape}
+
+
+def _saved_mask(place: dict[str, Any], bits: NDArray[Any]) -> Mask:
+    return Mask(_index(place["offset"]), unpack(bits.tobytes(), _index(place["shape"])))
 
 
 def structure_from_save(i: int, read: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Structure:
     """Inverse of both. Raises KeyError, TypeError, ValueError."""
-    place, shape = _index(read["mask"]["offset"]), _index(read["mask"]["shape"])
     contours = None
     if f"points_{i}" in arrays:
         points, lengths, kinds, images = (arrays[f"{part}_{i}"] for part in ("points", "lengths", "kinds", "images"))
         contours = _split(points, lengths, kinds, images)
-    mask = Mask(place, unpack(arrays[f"bits_{i}"].tobytes(), shape))
-    return _structure(str(read["id"]), header_from_json(read["header"]), mask, contours)
+    mask = _saved_mask(read["mask"], arrays[f"bits_{i}"])
+    structure = _structure(str(read["id"]), header_from_json(read["header"]), mask, contours)
+    return replace(structure, first=_saved_mask(read["first"], arrays[f"first_{i}"]) if "first" in read else None)
+
+
+def case_to_json(snapshot: Snapshot) -> dict[str, Any]:
+    """Content of ``case.json``: all of a snapshot but masks and probabilities."""
+    case, grid = snapshot.case, snapshot.structures.grid
+    source = case.source
+    return {
+        "schema": SCHEMA,
+        "software": software(),
+        "saved_at": now(),
+        "revision": snapshot.revision,
+        "reviewer": snapshot.reviewer,
+        "case": {
+            "path": str(source.path.absolute()),
+            **{key: getattr(source, key) for key in ("series_uid", "study_uid", "modality", "description", "date")},
+            "patient_name": case.patient.name,
+        },
+        "resampled": None if source.resampled is None else source.resampled.to_json(),
+        "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "frame": grid.frame_of_reference_uid},
+        "structures": [structure_to_json(s) for s in snapshot.structures],
+    }
+
+
+def software() -> str:
+    """Name and version of this program."""
+    try:
+        return f"contourdesk {metadata.version('contourdesk')}"
+    except metadata.PackageNotFoundError:
+        return "contourdesk"

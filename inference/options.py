@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from contourdesk.app.confidence import Confidence
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Box, Grid
-from contourdesk.app.structures import Mask, Structure
+from contourdesk.app.structures import Structure
 
 
 @dataclass(frozen=True)
@@ -47,33 +48,6 @@ class Options:
             raise UserError(f"A step of {self.step} is not possible.", "Choose a number above 0, at most 1.")
         if self.orientation not in ("", "LPS", "RAS", "stored"):
             raise UserError(f"'{self.orientation}' is no orientation.", "Choose LPS, RAS or stored.")
-
-
-@dataclass(frozen=True, eq=False)
-class Confidence:
-    """A structure's probability at each voxel of a box; outside it is below 2 %.
-
-    Parameters
-    ----------
-    offset : index (z, y, x) of the box's first voxel in the volume.
-    values : (z, y, x) uint8, probability times 255, 0 where it is below 2 %.
-    """
-
-    offset: tuple[int, int, int]
-    values: NDArray[np.uint8]
-
-    @property
-    def box(self) -> Box:
-        """The box in the volume."""
-        z, y, x = (slice(o, o + n) for o, n in zip(self.offset, self.values.shape, strict=True))
-        return z, y, x
-
-    def mask(self, threshold: float) -> Mask:
-        """Voxels whose probability is at least `threshold` (0.02 to 1).
-
-        At 0.5 this is the model's own mask but for voxels where it gave several structures some and none half.
-        """
-        return Mask.from_dense(self.values >= max(1, round(threshold * 255)), self.offset)
 
 
 class Prediction(list[Structure]):

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from contourdesk import __version__
+from contourdesk.app.confidence import Confidence
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Box
 from contourdesk.app.jobs import Job, Progress
@@ -22,7 +23,7 @@ from contourdesk.inference.device_lock import wait_for
 from contourdesk.inference.drawing import Drawing
 from contourdesk.inference.forward import run_model
 from contourdesk.inference.nnunet import Model
-from contourdesk.inference.options import Confidence, Options, Prediction
+from contourdesk.inference.options import Options, Prediction
 from contourdesk.inference.plans import label_map
 from contourdesk.inference.postprocess import apply_steps
 from contourdesk.inference.preparing import Prepared, prepare, whole_map
@@ -171,7 +172,7 @@ def _one(
         kept = drawing.probabilities(i + (0 if model.regions else 1)) if keep and drawing is not None else None
         if kept is not None:
             place, values = prepared.to_volume(*kept)
-            confidence[structures[-1].id] = Confidence(place, values.astype(np.uint8))
+            confidence[structures[-1].id] = Confidence(place, values.astype(np.uint8), structures[-1].mask)
     return structures, confidence
 
 
