@@ -44,7 +44,7 @@ def unpack(data: bytes, shape: Index) -> Bits:
 
 @dataclass(frozen=True)
 class Header:
-    """All of a structure but its id, mask and imported contours."""
+    """All of a structure but its id, masks and imported contours."""
 
     name: str
     colour: Colour
@@ -52,14 +52,16 @@ class Header:
     interpreted_type: str
     decision: Decision
     edited: bool
+    group: str = ""
+    locked: bool = False
 
     @classmethod
     def of(cls, s: Structure) -> Header:
         """The header of a structure."""
-        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited)
+        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited, s.group, s.locked)
 
     def put(self, s: Structure) -> Structure:
-        """The structure with this header and its own id, mask and contours."""
+        """The structure with this header and its own id, masks and contours."""
         return replace(
             s,
             name=self.name,
@@ -68,6 +70,8 @@ class Header:
             interpreted_type=self.interpreted_type,
             decision=self.decision,
             edited=self.edited,
+            group=self.group,
+            locked=self.locked,
         )
 
 
@@ -102,7 +106,7 @@ class MaskStep:
         """The structures with this step done (or taken back). Raises KeyError for an unknown id."""
         old = items.get(self.structure_id)
         bits = unpack(self.after if forward else self.before, self.shape)
-        return items.put(replace(old, mask=write_mask(old.mask, self.offset, bits)))
+        return items.put(replace(old, mask=write_mask(old.mask, self.offset, bits), first=first_mask(old)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,6 +230,12 @@ class EditHistory:
             return None
         self.done.append(self.undone.pop())
         return self.done[-1]
+
+
+def first_mask(s: Structure) -> Mask | None:
+    """The mask as it came from a model or a file, None for what a reviewer drew or where it was not kept."""
+    came = s.provenance.source in ("model", "imported") and not s.edited
+    return s.mask if s.first is None and came else s.first
 
 
 def mask_step(structure: Structure, offset: Index, bits: Bits) -> MaskStep | None:

@@ -52,8 +52,8 @@ _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to str
 class Change:
     """What a view has to redraw.
 
-    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided" or "reset" (everything); `box` is the
-    tight box of changed voxels for "mask".
+    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped" or "reset" (everything);
+    `box` is the tight box of changed voxels for "mask".
     """
 
     what: str
@@ -156,6 +156,11 @@ class ReviewSession:
     def redo_text(self) -> str:
         """What `redo` would do again, or an empty text."""
         return self._history.undone[-1].text if self._history.undone else ""
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits that `undo` could take back, the last one last."""
+        return tuple(self._history.done)
 
     def snapshot(self) -> Snapshot:
         """The state now, frozen. Costs nothing: no voxel is copied."""
@@ -288,6 +293,12 @@ class ReviewSession:
         new = (int(colour[0]), int(colour[1]), int(colour[2]))
         self._put_header(old, "recolour", f"Recolour {old.name}", replace(Header.of(old), colour=new))
 
+    def regroup(self, structure_id: str, group: str) -> None:
+        """Put a structure under a heading of the reviewer's own in the list; empty: the one that goes with its type."""
+        old = self._structures.get(structure_id)
+        group = group.strip()[:MAX_NAME]
+        self._put_header(old, "group", f"Group of {old.name}", replace(Header.of(old), group=group))
+
     def delete(self, structure_id: str) -> None:
         """Delete a structure. Raises KeyError."""
         old = self._structures.get(structure_id)
@@ -371,6 +382,7 @@ def _changes(edit: Edit, forward: bool) -> list[Change]:
                 ("renamed", a.name != b.name),
                 ("recoloured", a.colour != b.colour),
                 ("decided", a.decision != b.decision),
+                ("regrouped", a.group != b.group),
             ):
                 if differs:
                     out.append(Change(what, step.structure_id))
