@@ -69,7 +69,7 @@ def by_name(items: StructureSet, name: str) -> Structure | None:
 
 def _replaceable(old: Structure, new: Structure, box: Box | None) -> bool:
     one_model = box is None or old.provenance.weights_sha256 == new.provenance.weights_sha256
-    proposal = old.provenance.source == "model" and not old.edited
+    proposal = old.provenance.source == "model" and not old.edited and not old.locked
     return one_model and proposal and old.decision.state == "unreviewed"
 
 

@@ -29,6 +29,7 @@ from contourdesk.app.history import (
     Step,
     mask_step,
 )
+from contourdesk.app.limits import Limits, check_unlocked, limit
 from contourdesk.app.proposals import by_name, place_results
 from contourdesk.app.resample_masks import planes_of_slices
 from contourdesk.app.structures import (
@@ -52,8 +53,8 @@ _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to str
 class Change:
     """What a view has to redraw.
 
-    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped" or "reset" (everything);
-    `box` is the tight box of changed voxels for "mask".
+    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped", "locked" or "reset"
+    (everything); `box` is the tight box of changed voxels for "mask".
     """
 
     what: str
@@ -100,8 +101,11 @@ class ReviewSession:
     Attributes
     ----------
     changed : psygnal signal with a `Change`, after each change.
+    limits : what all edits of masks keep to from now on (see `limits`); not kept with the review.
     journal : called with a `Record` after each change, or None. What it raises reaches the caller of the edit; the
         edit itself stands by then.
+    audit : called with what `note` is given, or None.
+    read_only : why nothing may be changed, a sentence; empty when all may be.
     """
 
     changed = Signal(Change)
@@ -118,7 +122,10 @@ class ReviewSession:
     ) -> None:
         self.case = case
         self.reviewer = reviewer
+        self.limits = Limits()
         self.journal: Callable[[Record], None] | None = None
+        self.audit: Callable[[str, dict[str, object]], None] | None = None
+        self.read_only = ""
         self._structures = case.structures if structures is None else structures
         self._revision = revision
         self._history = EditHistory() if history is None else history
@@ -177,11 +184,16 @@ class ReviewSession:
         """Make the box at `offset` of one structure hold `bits` (z, y, x); what lies outside the grid is ignored.
 
         The structure counts as edited by the reviewer, loses its imported contours on the slices that change, and a
-        decision on it is reopened. Nothing happens when no voxel would change. Raises KeyError for an unknown one.
+        decision on it is reopened. What `limits` forbid stays as it is; nothing happens when no voxel would change.
+
+        Raises KeyError for an unknown one, UserError for a locked one and where the limits allow nothing at all.
         """
         old = self._structures.get(structure_id)
+        check_unlocked(old)
         offset, bits = _clip(offset, np.asarray(bits, dtype=bool), self._structures.grid.shape)
-        step = mask_step(old, offset, bits)
+        step = mask_step(old, offset, limit(self.limits, self._structures, structure_id, offset, bits))
+        if step is None and mask_step(old, offset, bits) is not None:
+            raise UserError("The limits in force allow no change here.", "Look at Limits in the Edit panel.")
         if step is not None:
             text = f"{tool.capitalize()} on {old.name}"
             header = HeaderStep(structure_id, Header.of(old), self._edited_header(old), self._dropped(old, step.slices))
@@ -300,8 +312,9 @@ class ReviewSession:
         self._put_header(old, "group", f"Group of {old.name}", replace(Header.of(old), group=group))
 
     def delete(self, structure_id: str) -> None:
-        """Delete a structure. Raises KeyError."""
+        """Delete a structure. Raises KeyError, and UserError for a locked one."""
         old = self._structures.get(structure_id)
+        check_unlocked(old)
         self._do("delete", f"Delete {old.name}", [PresenceStep(old, self._structures.items.index(old), added=False)])
 
     def decide(self, structure_id: str, state: str, comment: str = "") -> None:
@@ -318,6 +331,16 @@ class ReviewSession:
         wording = "Comment on {}" if old.decision.state == state else text.get(state, "Accept {}")
         decision = Decision(state, self.reviewer, now(), comment)
         self._put_header(old, "decide", wording.format(old.name), replace(Header.of(old), decision=decision))
+
+    def set_locked(self, structure_id: str, locked: bool) -> None:
+        """Lock a structure, so that no edit changes or overwrites it, or unlock it. Raises KeyError."""
+        old = self._structures.get(structure_id)
+        word = "lock" if locked else "unlock"
+        self._put_header(old, word, f"{word.capitalize()} {old.name}", replace(Header.of(old), locked=locked))
+
+    def is_locked(self, structure_id: str) -> bool:
+        """Whether a structure is locked. Raises KeyError."""
+        return self._structures.get(structure_id).locked
 
     def _put_header(self, old: Structure, tool: str, text: str, after: Header) -> None:
         before = Header.of(old)
@@ -336,8 +359,18 @@ class ReviewSession:
 
     # -- history -------------------------------------------------------------------------------------------------
 
+    def note(self, what: str, **details: object) -> None:
+        """Have something put into the audit trail that is no edit: an export, blind mode, ... No patient's data."""
+        if self.audit is not None:
+            self.audit(what, details)
+
+    def _check_writable(self) -> None:
+        if self.read_only:
+            raise UserError(self.read_only, "You can look at everything, but change nothing.")
+
     def undo(self) -> None:
         """Take back the last edit, of whatever kind; nothing when there is none."""
+        self._check_writable()
         edit = self._history.undo()
         if edit is not None:
             self._structures = edit.apply(self._structures, forward=False)
@@ -345,12 +378,14 @@ class ReviewSession:
 
     def redo(self) -> None:
         """Do the last undone edit again; nothing when there is none."""
+        self._check_writable()
         edit = self._history.redo()
         if edit is not None:
             self._structures = edit.apply(self._structures)
             self._announce("redo", edit)
 
     def _do(self, tool: str, text: str, steps: Sequence[Step]) -> None:
+        self._check_writable()
         edit = Edit(tool, text, tuple(steps), self.reviewer, now())
         self._structures = edit.apply(self._structures)
         self._history.push(edit)
@@ -382,6 +417,7 @@ def _changes(edit: Edit, forward: bool) -> list[Change]:
                 ("renamed", a.name != b.name),
                 ("recoloured", a.colour != b.colour),
                 ("decided", a.decision != b.decision),
+                ("locked", a.locked != b.locked),
                 ("regrouped", a.group != b.group),
             ):
                 if differs:

@@ -51,6 +51,7 @@ def header_from_json(read: dict[str, Any]) -> Header:
         decision=Decision(**_known(Decision, read["decision"])),
         edited=bool(read["edited"]),
         group=str(read.get("group", "")),
+        locked=bool(read.get("locked", False)),
     )
 
 

@@ -183,8 +183,9 @@ class Structure:
 
     `edited` says whether a person changed the mask since it was made; `interpreted_type` is DICOM's
     RT ROI Interpreted Type (ORGAN, PTV, EXTERNAL, ...). `group` is the reviewer's own heading in the list, empty for
-    the one that goes with the type. `locked`: the mask is neither changed nor drawn over until it is unlocked. `first` is the mask as a model proposed it or a file brought it, kept from the
-    first edit on; None before it, for what a reviewer drew, and in reviews of before it was kept.
+    the one that goes with the type. A `locked` structure is neither changed nor drawn over. `first` is the mask as a
+    model proposed it or a file brought it, kept from the first edit on; None before it, for what a reviewer drew, and
+    in reviews of before it was kept.
 
     `contours` are imported ones that still hold, as they came; None when there never were any. An edit takes away
     those of the slices whose voxels it changed, and undoing it brings them back; points, open lines and what lies off
