@@ -16,11 +16,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` steps (total 0: unknown) and a short text for the user."""
+    """`done` of `total` steps (total 0: unknown) and a short text for the user.
+
+    `note` is what stays true for the rest of the job, such as where it runs; a step with one is never left out.
+    """
 
     done: int
     total: int
     text: str = ""
+    note: str = ""
 
 
 Job = Generator[Progress, None, T]

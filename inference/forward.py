@@ -126,7 +126,8 @@ def run_model(
     if device.type != "cpu" and tries[0].run_on.type == "cpu":
         notes.append(f"{describe(device)} has too little memory for this model; it ran on the processor.")
     _check_main(need, tries[0])
-    yield Progress(0, 0, f"Needs about {in_words(need.on_device(tries[0].batch))} {tries[0]}")
+    needs = f"Needs about {in_words(need.on_device(tries[0].batch))} {tries[0]}"
+    yield Progress(0, 0, needs, needs)
     while tries:
         way = tries.pop(0)
         drawing = fresh()
@@ -152,7 +153,7 @@ def run_model(
         gc.collect()
         text = text[0].upper() + text[1:]
         notes.append(text)
-        yield Progress(0, 0, text)
+        yield Progress(0, 0, text, text)
     raise MemoryError("no way left")
 
 

@@ -1,7 +1,7 @@
 """The models that a user has: bundled ones, and folders and archives that were added, each checked and described.
 
-What is known of them is ``models.json`` in the settings folder; archives are unpacked under the data folder. Nothing is
-loaded to list them, but PyTorch is imported, so a window calls this in a job.
+What is known of them is ``models.json`` in the settings folder; archives are unpacked under the data folder. PyTorch is
+imported only where a model is read: a window calls those functions in a job, and `known_models` whenever it likes.
 """
 
 from __future__ import annotations
@@ -11,23 +11,34 @@ import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import write_atomically
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.settings import config_dir, data_dir
 from contourdesk.inference.model_zip import is_model_zip, unpack
-from contourdesk.inference.nnunet import Model, load_models
+
+if TYPE_CHECKING:
+    from contourdesk.inference.nnunet import Model
 
 log = logging.getLogger(__name__)
 
 SITES = ("head and neck", "brain", "thorax", "abdomen", "pelvis", "whole body")
 BUNDLED_SITES = {"headneck": "head and neck"}
 _LICENCE_CHARACTERS = 20_000
+# Words of a series' description or body part, as scanners and planning centres write them.
+_HINTS = {
+    "head and neck": {"neck", "headneck", "hn", "hnscc", "hals", "larynx", "pharynx", "oropharynx", "parotid"},
+    "brain": {"brain", "hirn", "schaedel", "skull", "cranium", "stereotactic"},
+    "thorax": {"thorax", "chest", "lung", "lunge", "breast", "mamma", "oesophagus", "esophagus"},
+    "abdomen": {"abdomen", "liver", "leber", "pancreas", "kidney", "stomach"},
+    "pelvis": {"pelvis", "becken", "prostate", "prostata", "rectum", "cervix", "bladder"},
+    "whole body": {"wholebody", "tbi", "polytrauma"},
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,7 @@ class Entry:
     sha256 : of each part's weights.
     licence : text of a licence file, or empty;  notes : what reading it said.
     stamp : of the files, tells that they changed.
+    passes : how often each window runs because of mirroring, 1 without; 0 when that is not known yet.
     """
 
     name: str
@@ -58,6 +70,7 @@ class Entry:
     licence: str = ""
     notes: tuple[str, ...] = ()
     stamp: str = ""
+    passes: int = 0
 
     @property
     def is_there(self) -> bool:
@@ -78,16 +91,42 @@ class Entry:
         )
 
 
+def known_models() -> list[Entry]:
+    """All models as far as they are known without reading one, so without PyTorch and at once; bundled ones first.
+
+    A bundled model that was never read is there with its name and folder, and nothing else.
+    """
+    known = _entries(_read())
+    out = []
+    for folder in _bundled():
+        old = next((e for e in known if e.kind == "bundled" and e.name == folder.name), None)
+        out.append(old if old is not None and old.folder == str(folder) else _unread(folder.name, folder, "bundled"))
+    return out + [e for e in known if e.kind != "bundled"]
+
+
+def read_entry(folder: Path) -> Entry:
+    """Describe the model in a folder: the library's entry when it has one, else read anew and kept nowhere.
+
+    Raises
+    ------
+    UserError : it can't be read.
+    """
+    for entry in list_models():
+        if Path(entry.folder) == folder and entry.passes and entry.stamp == _stamp(folder):
+            return entry
+    return _read_model(folder, folder.name, "folder")
+
+
 def list_models() -> list[Entry]:
     """All models, bundled ones first. A bundled model is read once and then known."""
     store = _read()
     known = _entries(store)
     out = []
-    for folder in sorted(p.parent for p in _bundled_root().glob("*/plans.json")):
+    for folder in _bundled():
         old = next((e for e in known if e.kind == "bundled" and e.name == folder.name), None)
-        if old is None or old.stamp != _stamp(folder) or old.folder != str(folder):
+        if old is None or not old.passes or old.stamp != _stamp(folder) or old.folder != str(folder):
             try:
-                old = _describe(folder, folder.name, "bundled", load_models(folder))
+                old = _read_model(folder, folder.name, "bundled")
             except UserError:
                 log.warning("a bundled model can't be read", exc_info=True)
                 continue
@@ -113,6 +152,8 @@ def load(name: str, folds: Sequence[str] | None = None) -> tuple[Model, ...]:
     ------
     UserError : there is none, it can't be read, or its weights are not those that were added.
     """
+    from contourdesk.inference.nnunet import load_models
+
     entry = find(name)
     models = load_models(entry.folder, folds)
     if folds is None and tuple(m.weights_sha256 for m in models) != entry.sha256:
@@ -153,7 +194,7 @@ def add(path: Path, name: str = "") -> Job[Entry]:
         if archive:
             yield from unpack(path, folder)
         yield Progress(0, 0, "Checking the model")
-        entry = _describe(folder, wanted, "unpacked" if archive else "folder", load_models(folder))
+        entry = _read_model(folder, wanted, "unpacked" if archive else "folder")
     except BaseException:
         if archive:
             shutil.rmtree(folder, ignore_errors=True)
@@ -191,13 +232,35 @@ def set_default(site: str, name: str) -> None:
     _write(store)
 
 
+def defaults() -> dict[str, str]:
+    """The name of each body site's default model: what the user chose, else a bundled one for it. Reads no model."""
+    names = {entry.name for entry in known_models()}
+    bundled = {site: name for name, site in BUNDLED_SITES.items() if name in names}
+    chosen = {site: name for site, name in _read()["defaults"].items() if name in names}
+    return bundled | chosen
+
+
 def default_for(site: str) -> Entry | None:
-    """The default model of a body site: what the user chose, else a bundled one for it, else None."""
-    chosen = _read()["defaults"].get(site)
-    models = {entry.name: entry for entry in list_models()}
-    if chosen in models:
-        return models[chosen]
-    return next((models[n] for n, of in BUNDLED_SITES.items() if of == site and n in models), None)
+    """The default model of a body site, None when there is none."""
+    name = defaults().get(site)
+    return next((entry for entry in list_models() if entry.name == name), None)
+
+
+def site_of(text: str) -> str | None:
+    """The body site that an image's description or body part names, None when it names none of `SITES`, or several."""
+    words = set(re.findall(r"[a-z]+", text.lower()))
+    found = {site for site, hints in _HINTS.items() if words & hints}
+    return found.pop() if len(found) == 1 else None
+
+
+def _unread(name: str, folder: Path, kind: str) -> Entry:
+    return Entry(name, str(folder), kind, (), 1, "", (), (), (), ("",))
+
+
+def _read_model(folder: Path, name: str, kind: str) -> Entry:
+    from contourdesk.inference.nnunet import load_models
+
+    return _describe(folder, name, kind, load_models(folder))
 
 
 def _describe(folder: Path, name: str, kind: str, models: Sequence[Model]) -> Entry:
@@ -216,6 +279,7 @@ def _describe(folder: Path, name: str, kind: str, models: Sequence[Model]) -> En
         licence=next((model.licence for model in models if model.licence), "")[:_LICENCE_CHARACTERS],
         notes=tuple(dict.fromkeys(note for model in models for note in model.notes)),
         stamp=_stamp(folder),
+        passes=max(2 ** len(model.mirror_axes) for model in models),
     )
 
 
@@ -226,6 +290,10 @@ def _stamp(folder: Path) -> str:
 
 def _bundled_root() -> Path:
     return Path(str(files("contourdesk.resources"))) / "models"
+
+
+def _bundled() -> list[Path]:
+    return sorted(p.parent for p in _bundled_root().glob("*/plans.json"))
 
 
 def _clean(name: str) -> str:
@@ -255,7 +323,9 @@ def _entries(store: Mapping[str, Any]) -> list[Entry]:
     out = []
     for one in store["models"]:
         try:
-            values: dict[str, Any] = {f.name: one[f.name] for f in fields(Entry)}
+            values: dict[str, Any] = {  # what a newer version added has a default
+                f.name: one[f.name] for f in fields(Entry) if f.name in one or f.default is MISSING
+            }
             out.append(Entry(**{k: _frozen(v) for k, v in values.items()}))
         except (KeyError, TypeError):
             log.warning("an entry of the list of models is damaged")

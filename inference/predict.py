@@ -66,7 +66,7 @@ def predict(
     where = choose_device(device)
     result = Prediction(device=describe(where))
     notes = [note for one in models for note in one.notes]
-    yield Progress(0, 0, f"Preparing the image for {describe(where)}")
+    yield Progress(0, 0, f"Preparing the image for {describe(where)}", f"Runs on {describe(where)}")
     lock = yield from wait_for(where)
     try:
         first = 0
@@ -103,7 +103,7 @@ def _counted(
             yield step
         else:
             share = 1000 * number + (1000 * step.done // step.total if step.total else 0)
-            yield Progress(share, 1000 * parts, f"Part {number + 1} of {parts}: {step.text}")
+            yield Progress(share, 1000 * parts, f"Part {number + 1} of {parts}: {step.text}", step.note)
 
 
 def _check(volumes: Sequence[Volume], model: Model) -> None:
