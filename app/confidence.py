@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contourdesk.app.geometry import Box
 from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.structures import Bits, Mask
+from contourdesk.app.structures import Bits, Mask, Structure
 
 # What is kept for structures that are gone, so that undoing a deletion brings it back, is no more than this.
 SPARE_BYTES = 128 * 2**20
@@ -36,13 +36,10 @@ class Confidence:
     ----------
     offset : index (z, y, x) of the box's first voxel in the volume.
     values : (z, y, x) uint8, probability times 255, 0 where it is below 2 %. Made read-only.
-    proposed : the mask that the model proposed: the structure with the highest probability at each voxel, after the
-        model's own post-processing. No threshold gives exactly this.
     """
 
     offset: tuple[int, int, int]
     values: NDArray[np.uint8]
-    proposed: Mask = field(default_factory=Mask)
 
     def __post_init__(self) -> None:
         values = np.ascontiguousarray(self.values, dtype=np.uint8).view()
@@ -60,17 +57,14 @@ class Confidence:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it holds, roughly."""
-        return self.values.nbytes + self.proposed.bits.nbytes
+        """Memory that it holds."""
+        return self.values.nbytes
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of all that it holds."""
-        mask = self.proposed
-        head = f"{self.offset} {self.values.shape} {mask.offset} {mask.bits.shape}"
-        found = hashlib.sha256(head.encode())
+        found = hashlib.sha256(f"{self.offset} {self.values.shape}".encode())
         found.update(self.values.data)
-        found.update(np.packbits(mask.bits).data)
         return found.hexdigest()
 
     def mask(self, threshold: float) -> Mask:
@@ -104,7 +98,9 @@ def level(threshold: float) -> int:
 
 @dataclass(frozen=True)
 class Fit:
-    """Which of a confidence's own masks a mask is nearest to: that of `threshold`, or the proposal when None.
+    """Which mask of the model's a mask is nearest to: that of `threshold`, or when None the proposal.
+
+    The proposal is none of the thresholds': each voxel went to the structure with the highest probability there.
 
     `differing` voxels are not as in that mask: nobody but a person (or another tool) made them so.
     """
@@ -113,11 +109,14 @@ class Fit:
     differing: int
 
 
-def fit(mask: Mask, confidence: Confidence) -> Fit:
-    """Find the threshold that `mask` was made with, or was drawn on from."""
-    box = _together(mask, confidence)
-    bits, values = mask.read(box), confidence.read(box)
-    as_proposed = int(np.count_nonzero(bits != confidence.proposed.read(box)))
+def fit(s: Structure, confidence: Confidence) -> Fit:
+    """Find the threshold that a structure's mask was made with, or was drawn on from."""
+    proposed = proposal(s)
+    if proposed is s.mask:
+        return Fit(None, 0)
+    box = _together(s, confidence)
+    bits, values = s.mask.read(box), confidence.read(box)
+    as_proposed = bits.size if proposed is None else int(np.count_nonzero(bits != proposed.read(box)))
     on = np.bincount(values[bits], minlength=LEVELS)
     off = np.bincount(values.ravel(), minlength=LEVELS) - on
     # At threshold t, voxels below it that are set and voxels from it on that are not are the ones that differ.
@@ -131,8 +130,13 @@ def fit(mask: Mask, confidence: Confidence) -> Fit:
     return Fit(best / 255, least)
 
 
-def moved(mask: Mask, confidence: Confidence, threshold: float, *, keep_edits: bool) -> Job[tuple[Mask, int]]:
-    """Job: the mask with another threshold, and how many voxels were edited by hand in the old one.
+def proposal(s: Structure) -> Mask | None:
+    """The mask as the model proposed it; None when that is not known any more."""
+    return s.mask if s.first is None and not s.edited else s.first
+
+
+def moved(s: Structure, confidence: Confidence, threshold: float, *, keep_edits: bool) -> Job[tuple[Mask, int]]:
+    """Job: a structure's mask with another threshold, and how many voxels were edited by hand in the old one.
 
     Parameters
     ----------
@@ -141,20 +145,20 @@ def moved(mask: Mask, confidence: Confidence, threshold: float, *, keep_edits: b
         decides, and hand edits are gone.
     """
     yield Progress(0, 0, "Moving the threshold")
-    from_ = fit(mask, confidence)
+    from_ = fit(s, confidence)
     new = confidence.mask(threshold)
     if keep_edits and from_.differing:
-        box = _together(mask, confidence)
-        before = confidence.proposed if from_.threshold is None else confidence.mask(from_.threshold)
-        bits = mask.read(box)
-        edited = bits != before.read(box)
+        box = _together(s, confidence)
+        before = proposal(s) if from_.threshold is None else confidence.mask(from_.threshold)
+        bits = s.mask.read(box)
+        edited = bits != (before or Mask()).read(box)
         result: Bits = np.where(edited, bits, new.read(box))
         new = Mask.from_dense(result, (box[0].start, box[1].start, box[2].start))
     return new, from_.differing
 
 
-def _together(mask: Mask, confidence: Confidence) -> Box:
-    boxes = [m.box for m in (mask, confidence.proposed) if m.bits.size] + [confidence.box]
+def _together(s: Structure, confidence: Confidence) -> Box:
+    boxes = [m.box for m in (s.mask, s.first) if m is not None and m.bits.size] + [confidence.box]
     z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
     return z, y, x
 
@@ -179,7 +183,7 @@ def merge(old: Confidence, new: Confidence, box: Box) -> Confidence:
         for b, w in zip(box, (z, y, x), strict=True)
     )
     values[part] = new.read((z, y, x))[part]
-    return Confidence((z.start, y.start, x.start), values, merge_mask(old.proposed, new.proposed, box))
+    return Confidence((z.start, y.start, x.start), values)
 
 
 def bounded(

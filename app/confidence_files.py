@@ -1,9 +1,8 @@
 """A model's probabilities in the review folder.
 
-``confidence-<digest>.z`` is a zlib stream of a box of uint8 probabilities (z, y, x; 255 is 100 %), and after it the
-proposal's mask, eight voxels a byte (`history.pack`). Where both boxes lie, and whose they are, says ``case.json``
-under ``confidence``: a list of ``{"id", "file", "sha256", "offset", "shape", "mask_offset", "mask_shape"}``. A file is
-written once, when a save first names it, under a name made from its content, so that it is whole or not there.
+``confidence-<digest>.z`` is a zlib stream of a box of uint8 probabilities (z, y, x; 255 is 100 %). Where the box lies,
+and whose it is, says ``case.json`` under ``confidence``: a list of ``{"id", "file", "sha256", "offset", "shape"}``. A
+file is written once, when a save first names it, under a name made from its content, so that it is whole or not there.
 
 A review without them opens as any other: they help to look, and hold nothing of the reviewer's work.
 """
@@ -23,9 +22,7 @@ import numpy as np
 
 from contourdesk.app.confidence import Confidence
 from contourdesk.app.files import write_atomically
-from contourdesk.app.history import pack, unpack
 from contourdesk.app.jobs import Progress
-from contourdesk.app.structures import Mask
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +37,7 @@ def write(folder: Path, kept: Mapping[str, Confidence]) -> Iterator[Progress]:
         path = folder / _file(one)
         if not path.is_file():
             yield Progress(number, len(kept), "Saving the model's probabilities")
-            packer = zlib.compressobj(1)
-            parts = [packer.compress(part) for part in (one.values.data, pack(one.proposed.bits))]
-            write_atomically(path, b"".join([*parts, packer.flush()]))
+            write_atomically(path, zlib.compress(one.values.data, 1))
 
 
 def to_json(kept: Mapping[str, Confidence]) -> list[dict[str, Any]]:
@@ -54,8 +49,6 @@ def to_json(kept: Mapping[str, Confidence]) -> list[dict[str, Any]]:
             "sha256": one.digest,
             "offset": one.offset,
             "shape": one.values.shape,
-            "mask_offset": one.proposed.offset,
-            "mask_shape": one.proposed.bits.shape,
         }
         for key, one in kept.items()
     ]
@@ -88,14 +81,11 @@ def _read_one(folder: Path, one: Mapping[str, Any], grid: tuple[int, int, int]) 
     if os.path.basename(name) != name or not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no file of probabilities")
     offset, shape = _box(one["offset"], one["shape"], grid)
-    mask_offset, mask_shape = _box(one["mask_offset"], one["mask_shape"], grid)
-    count, packed = math.prod(shape), -(-math.prod(mask_shape) // 8)
-    unpacker = zlib.decompressobj()
-    data = unpacker.decompress((folder / name).read_bytes(), count + packed + 1)
-    if len(data) != count + packed:
-        raise ValueError(f"{len(data)} bytes of probabilities in place of {count + packed}")
-    values = np.frombuffer(data, np.uint8, count).reshape(shape)
-    found = Confidence(offset, values.copy(), Mask(mask_offset, unpack(data[count:], mask_shape)))
+    count = math.prod(shape)
+    data = zlib.decompressobj().decompress((folder / name).read_bytes(), count + 1)
+    if len(data) != count:
+        raise ValueError(f"{len(data)} bytes of probabilities in place of {count}")
+    found = Confidence(offset, np.frombuffer(data, np.uint8).reshape(shape))
     if found.digest != one["sha256"]:
         raise ValueError("probabilities differ from what was saved")
     return found

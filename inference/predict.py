@@ -172,7 +172,7 @@ def _one(
         kept = drawing.probabilities(i + (0 if model.regions else 1)) if keep and drawing is not None else None
         if kept is not None:
             place, values = prepared.to_volume(*kept)
-            confidence[structures[-1].id] = Confidence(place, values.astype(np.uint8), structures[-1].mask)
+            confidence[structures[-1].id] = Confidence(place, values.astype(np.uint8))
     return structures, confidence
 
 
