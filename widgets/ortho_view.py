@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 from numpy.typing import ArrayLike
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QImage, QKeyEvent
-from qtpy.QtWidgets import QHBoxLayout, QSplitter, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from contourdesk.app.geometry import Grid
+from contourdesk.app.places import central_voxel, end_voxel
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.plane_view import PlaneView
 from contourdesk.widgets.tool import Tool
+from contourdesk.widgets.view_3d import SurfaceView
 from contourdesk.widgets.view_editing import Editor
+from contourdesk.widgets.view_layouts import ViewLayouts
 from contourdesk.widgets.view_overlay import axis_text
 from contourdesk.widgets.view_state import BRUSH_RANGE_MM, DISPLAYS, ViewState
 from contourdesk.widgets.window_presets import default_window
 
 PLANES = ("axial", "sagittal", "coronal")
+SURFACES = "surfaces"
 _BRUSH_STEP = 1.15
 
 
@@ -59,21 +62,14 @@ class OrthoView(QWidget):
         self.set_tool("navigate")
 
     def _build_layout(self) -> None:
-        self._side = QSplitter(Qt.Orientation.Vertical)
-        self._side.addWidget(self.planes["sagittal"])
-        self._side.addWidget(self.planes["coronal"])
-        self._main = QSplitter(Qt.Orientation.Horizontal)
-        self._main.addWidget(self.planes["axial"])
-        self._main.addWidget(self._side)
-        for splitter, sizes in ((self._main, (640, 360)), (self._side, (300, 300))):
-            splitter.setChildrenCollapsible(False)
-            splitter.setHandleWidth(4)
-            splitter.setSizes(list(sizes))
-        self._main.setStretchFactor(0, 2)
-        self._main.setStretchFactor(1, 1)
+        self.surfaces = SurfaceView(self._state)
+        self.layouts = ViewLayouts({**self.planes, SURFACES: self.surfaces}, SURFACES)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._main)
+        layout.addWidget(self.layouts)
+        self.surfaces.point_chosen.connect(self.go_to)
+        self.surfaces.maximise_wanted.connect(lambda: self.toggle_maximised(SURFACES))
+        self.surfaces.failed.connect(lambda problem: self.error.emit(f"The surfaces could not be made. {problem}"))
 
     def _connect(self, view: PlaneView) -> None:
         view.hovered.connect(lambda index, name=view.name: self._on_hover(name, index))
@@ -114,6 +110,7 @@ class OrthoView(QWidget):
         if session is not None and volume is not None:
             session.changed.connect(self._on_changed)
             self.set_window(*default_window(volume))
+        self.surfaces.reset()
         self.cursor_moved.emit("")
         self._redraw()
 
@@ -126,6 +123,7 @@ class OrthoView(QWidget):
             self.set_active(None)
         if change.what == "removed" and change.structure_id is not None:
             state.hidden.discard(change.structure_id)
+        self.surfaces.note_change(change)
         self._redraw()
 
     @property
@@ -224,11 +222,18 @@ class OrthoView(QWidget):
     def centre_on(self, structure_id: str) -> None:
         """Move the crosshair to the structure's voxel nearest to its centre; nothing when it is empty."""
         structure = self._state.structure(structure_id)
-        if structure is None or structure.mask.is_empty:
-            return
-        index = np.argwhere(structure.mask.bits)
-        nearest = index[np.argmin(((index - index.mean(axis=0)) ** 2).sum(axis=1))] + structure.mask.offset
-        self._move_cross((float(nearest[0]), float(nearest[1]), float(nearest[2])))
+        self._jump(None if structure is None else central_voxel(structure.mask))
+
+    def go_to_end(self, structure_id: str, *, last: bool) -> None:
+        """Go to a structure's first slice in the current plane (towards the feet, right or front), or to its last."""
+        structure, plane = self._state.structure(structure_id), self.planes[self._current].plane
+        if structure is not None and plane is not None and self.session is not None:
+            _, sense = self.session.structures.grid.world_axes[plane.slice_axis]
+            self._jump(end_voxel(structure.mask, plane.slice_axis, last=last == (sense > 0)))
+
+    def _jump(self, voxel: tuple[int, int, int] | None) -> None:
+        if voxel is not None:
+            self._move_cross(voxel)
 
     def step_slice(self, delta: int) -> None:
         """Move the current plane by slices: positive is towards the head, the patient's left or back."""
@@ -256,17 +261,18 @@ class OrthoView(QWidget):
         self._redraw()
 
     def toggle_maximised(self, name: str | None = None) -> None:
-        """Show one plane alone (the current one when no name is given), or all three again."""
-        name = name or self._current
-        alone = any(not view.isHidden() and view is not self.planes[name] for view in self.planes.values())
-        for view in self.planes.values():
-            view.setVisible(not alone or view.name == name)
-        self._side.setVisible(not alone or name != "axial")
+        """Show one view alone (the current plane when no name is given), or all as before."""
+        self.layouts.toggle_maximised(name or self._current)
+
+    def choose_layout(self, kind: str) -> None:
+        """Choose "three" (one large and two small), "four" (two by two with surfaces) or "one" (the current plane)."""
+        self.layouts.choose(kind, self._current)
 
     def reset_view(self) -> None:
         """Fit the patient into each plane again."""
         for view in self.planes.values():
             view.canvas.fit()
+        self.surfaces.fit()
         self._redraw()
 
     # -- tools ---------------------------------------------------------------------------------------------------
@@ -339,6 +345,7 @@ class OrthoView(QWidget):
             return
         for view in self.planes.values():
             view.refresh()
+        self.surfaces.refresh()
 
     def _on_hover(self, name: str, index: tuple[float, float, float] | None) -> None:
         if index is None or self.session is None:
@@ -368,6 +375,7 @@ class OrthoView(QWidget):
             self.set_session(None)
             for view in self.planes.values():
                 view.close_view()
+            self.surfaces.close_view()
 
 
 def cursor_text(value: float, unit: str, grid: Grid, index_zyx: tuple[float, float, float]) -> str:

@@ -18,7 +18,7 @@ _ZOOM_STEP = 1.15
 _CLICK_PX = 4  # so far the right button may move and still be a click
 _WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag
 # It lies on the image, so it looks the same whatever the theme.
-_BUTTON_STYLE = """
+BUTTON_STYLE = """
 QToolButton { background: rgba(0, 0, 0, 90); color: #c8ced6; border: none; border-radius: 4px; padding: 0; }
 QToolButton:hover { background: rgba(90, 100, 112, 160); color: #ffffff; }
 """
@@ -71,9 +71,9 @@ class PlaneView(QWidget):
         self._button.setText("⤢")
         self._button.setCursor(Qt.CursorShape.ArrowCursor)
         self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._button.setToolTip("Show this plane alone, or all three again (double click)")
+        self._button.setToolTip("Show this plane alone, or all views again (double click)")
         self._button.setFixedSize(26, 26)
-        self._button.setStyleSheet(_BUTTON_STYLE)
+        self._button.setStyleSheet(BUTTON_STYLE)
         self._button.clicked.connect(self.maximise_wanted)
         self.canvas.native.installEventFilter(self)
 

@@ -13,10 +13,10 @@ from contourdesk.widgets.tool import Sketch
 from contourdesk.widgets.view_outlines import OutlineCache
 from contourdesk.widgets.view_state import ViewState
 
-_CROSS = QColor(120, 190, 255)
-_TEXT = QColor(214, 220, 228)
-_LETTER = QColor(255, 206, 110)
-_SHADOW = QColor(0, 0, 0, 200)
+CROSS = QColor(120, 190, 255)
+TEXT = QColor(214, 220, 228)
+LETTER = QColor(255, 206, 110)
+SHADOW = QColor(0, 0, 0, 200)
 _ERASE = QColor(255, 120, 110)
 _PROPOSAL = QColor(255, 255, 255)
 _GAP_PX = 14  # the crosshair leaves the voxel in question free
@@ -88,14 +88,14 @@ class Overlay(QWidget):
         if self._state.proposal is None:
             return
         path = self._canvas.to_screen().map(self._cache.get("proposal", self._state.proposal, plane, index))
-        painter.strokePath(path, QPen(_SHADOW, 3.2))
+        painter.strokePath(path, QPen(SHADOW, 3.2))
         painter.strokePath(path, QPen(_PROPOSAL, 1.6, Qt.PenStyle.DashLine))
 
     def _draw_crosshair(self, painter: QPainter, plane: ViewPlane) -> None:
         cross = self._state.cross
         centre = self._canvas.to_screen().map(QPointF(cross[plane.horizontal_axis], cross[plane.vertical_axis]))
         x, y, w, h = centre.x(), centre.y(), self.width(), self.height()
-        colour = QColor(_CROSS)
+        colour = QColor(CROSS)
         colour.setAlpha(170 if self._state.tool.id == "navigate" else 70)
         painter.setPen(QPen(colour, 1))
         painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
@@ -112,7 +112,7 @@ class Overlay(QWidget):
         if self.cursor_at is None or not self._state.tool.brush:
             return
         radius = self._state.brush_mm / 2 * self._canvas.zoom
-        painter.setPen(QPen(_SHADOW, 2.6))
+        painter.setPen(QPen(SHADOW, 2.6))
         painter.drawEllipse(self.cursor_at, radius, radius)
         painter.setPen(QPen(self._tool_colour(), 1.3))
         painter.drawEllipse(self.cursor_at, radius, radius)
@@ -121,7 +121,7 @@ class Overlay(QWidget):
         structure = self._state.structure(self._state.active)
         if self._state.tool.erases or self.erasing:
             return _ERASE
-        return QColor(*structure.colour).lighter(125) if structure is not None else _TEXT
+        return QColor(*structure.colour).lighter(125) if structure is not None else TEXT
 
     def _draw_text(self, painter: QPainter, plane: ViewPlane, grid: Grid) -> None:
         area = QRectF(self.rect()).adjusted(_EDGE_PX, _EDGE_PX, -_EDGE_PX, -_EDGE_PX)
@@ -137,15 +137,15 @@ class Overlay(QWidget):
             (plane.left, align.AlignLeft | align.AlignVCenter),
             (plane.right, align.AlignRight | align.AlignVCenter),
         ):
-            _shadowed(painter, area, where, letter, _LETTER)
-        _shadowed(painter, area, align.AlignTop | align.AlignLeft, plane.name.capitalize(), _TEXT)
+            shadowed(painter, area, where, letter, LETTER)
+        shadowed(painter, area, align.AlignTop | align.AlignLeft, plane.name.capitalize(), TEXT)
         font.setPixelSize(round(size * 0.92))
         font.setBold(False)
         painter.setFont(font)
-        _shadowed(painter, area, align.AlignBottom | align.AlignLeft, self._slice_text(plane, grid), _TEXT)
+        shadowed(painter, area, align.AlignBottom | align.AlignLeft, self._slice_text(plane, grid), TEXT)
         if self.width() > 34 * size:
             centre, width = self._state.window
-            _shadowed(painter, area, align.AlignBottom | align.AlignRight, f"C {centre:.0f}  W {width:.0f}", _TEXT)
+            shadowed(painter, area, align.AlignBottom | align.AlignRight, f"C {centre:.0f}  W {width:.0f}", TEXT)
 
     def _slice_text(self, plane: ViewPlane, grid: Grid) -> str:
         cross = self._state.cross
@@ -160,8 +160,9 @@ def axis_text(world: int, mm: float) -> str:
     return f"{letters[1] if mm >= 0 else letters[0]} {abs(mm):.1f}"
 
 
-def _shadowed(painter: QPainter, area: QRectF, where: Qt.AlignmentFlag, text: str, colour: QColor) -> None:
-    painter.setPen(_SHADOW)
+def shadowed(painter: QPainter, area: QRectF, where: Qt.AlignmentFlag, text: str, colour: QColor) -> None:
+    """Draw a text that can be read on dark and on bright images."""
+    painter.setPen(SHADOW)
     for dx, dy in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
         painter.drawText(area.translated(dx, dy), where, text)
     painter.setPen(colour)
