@@ -55,7 +55,7 @@ def test_an_even_tube_is_worth_no_look():
 def test_a_slice_that_is_larger_than_its_neighbours():
     (spot,) = spots(structure(tube({12: 13.0})))
     assert spot.slice_index == 12
-    assert spot.text("Tube").startswith("Tube, slice 13: area jumps by 6")
+    assert spot.text("Tube").startswith("Tube, slice 13: area jumps by 7")
     assert spot.index[0] == 12
     # It leads to where the slice is unlike: the rim between 10 and 13 mm.
     assert 10 <= radius_mm()[spot.index[1:]] <= 13

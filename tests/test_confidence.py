@@ -36,7 +36,7 @@ def chance() -> np.ndarray:
 def confidence() -> Confidence:
     values = np.round(chance() * 255).astype(np.uint8)
     values[values < 5] = 0
-    return Confidence((2, 4, 3), values[2:22, 4:36, 3:33])
+    return Confidence((2, 2, 3), values[2:22, 2:39, 3:33])
 
 
 def proposal(name: str = "Ball", **more: object) -> Structure:
@@ -194,13 +194,12 @@ def test_damage_costs_the_probabilities_and_nothing_else(session, tmp_path, dama
     if damage == "gone":
         file.unlink()
     elif damage in ("short", "other", "text"):
-        file.write_bytes(
-            {"short": data[:-9], "text": b"hello"}.get(damage, data[:60] + bytes([data[60] ^ 1]) + data[61:])
-        )
+        other = data[:60] + bytes([data[60] ^ 1]) + data[61:]
+        file.write_bytes({"short": data[:-9], "text": b"hello", "other": other}[damage])
     elif damage == "path":
         entry["file"] = "../" + entry["file"]
     elif damage == "box":
-        entry["offset"] = [20, 4, 3]
+        entry["offset"] = [20, 2, 3]
     elif damage == "huge":
         entry["shape"] = [2**20, 2**20, 2**20]
     else:
