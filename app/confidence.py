@@ -130,6 +130,12 @@ def fit(s: Structure, confidence: Confidence) -> Fit:
     return Fit(best / 255, least)
 
 
+def fitted(s: Structure, confidence: Confidence) -> Job[Fit]:
+    """Job: what `fit` finds."""
+    yield Progress(0, 0, "Finding the threshold")
+    return fit(s, confidence)
+
+
 def proposal(s: Structure) -> Mask | None:
     """The mask as the model proposed it; None when that is not known any more."""
     return s.mask if s.first is None and not s.edited else s.first

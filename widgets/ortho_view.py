@@ -201,6 +201,11 @@ class OrthoView(QWidget):
         self._state.proposal = mask
         self._redraw()
 
+    def set_confidence(self, shown: bool) -> None:
+        """Colour where the model was unsure of the active structure, or not."""
+        self._state.confidence = bool(shown)
+        self._redraw()
+
     # -- place ---------------------------------------------------------------------------------------------------
 
     @property

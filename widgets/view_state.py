@@ -18,7 +18,8 @@ class ViewState:
 
     `cross` is the voxel index (z, y, x) where the three planes meet; `tool` the one in hand (the editor puts it
     there); `brush_mm` is the brush's diameter; `preview` is a mask shown in place of a structure's own while a stroke
-    is being drawn, `proposal` one shown dashed over all: what an operation would make.
+    is being drawn, `proposal` one shown dashed over all: what an operation would make; `confidence` says whether the
+    model's uncertainty of the active structure is shown.
     """
 
     session: ReviewSession | None = None
@@ -33,6 +34,7 @@ class ViewState:
     window: tuple[float, float] = (40.0, 400.0)
     preview: tuple[str, Mask] | None = None
     proposal: Mask | None = None
+    confidence: bool = False
 
     def structure(self, structure_id: str | None) -> Structure | None:
         """The structure with this id, or None."""
