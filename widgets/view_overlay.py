@@ -10,6 +10,7 @@ from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.layers import ImageCanvas
 from contourdesk.widgets.tool import Sketch
+from contourdesk.widgets.view_confidence import ConfidenceImage, draw_legend
 from contourdesk.widgets.view_outlines import OutlineCache
 from contourdesk.widgets.view_state import ViewState
 
@@ -33,6 +34,7 @@ class Overlay(QWidget):
         self._canvas = canvas
         self._state = state
         self._cache = OutlineCache()
+        self._confidence = ConfidenceImage()
         self.plane: ViewPlane | None = None
         self.cursor_at: QPointF | None = None  # screen position of the mouse, None when it is elsewhere
         self.erasing = False  # Shift is held: the ring says so
@@ -41,6 +43,7 @@ class Overlay(QWidget):
         """Draw for this plane from now on."""
         self.plane = plane
         self._cache.clear()
+        self._confidence.clear()
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -52,6 +55,9 @@ class Overlay(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         index = self._state.cross[plane.slice_axis]
+        confidence = session.confidence(self._state.active) if self._state.confidence else None
+        if confidence is not None:
+            self._confidence.draw(painter, self._canvas.to_screen(), plane, index, confidence)
         for structure, mask in self._state.shown():
             path = self._cache.get(structure.id, mask, plane, index)
             if not path.isEmpty():
@@ -139,6 +145,8 @@ class Overlay(QWidget):
         ):
             shadowed(painter, area, where, letter, LETTER)
         shadowed(painter, area, align.AlignTop | align.AlignLeft, plane.name.capitalize(), TEXT)
+        if self._state.confidence:
+            self._draw_legend(painter, area)
         font.setPixelSize(round(size * 0.92))
         font.setBold(False)
         painter.setFont(font)
@@ -146,6 +154,12 @@ class Overlay(QWidget):
         if self.width() > 34 * size:
             centre, width = self._state.window
             shadowed(painter, area, align.AlignBottom | align.AlignRight, f"C {centre:.0f}  W {width:.0f}", TEXT)
+
+    def _draw_legend(self, painter: QPainter, area: QRectF) -> None:
+        session, active = self._state.session, self._state.active
+        if session is not None and active is not None:
+            below = area.adjusted(0, 1.3 * painter.fontMetrics().height(), 0, 0)
+            draw_legend(painter, self.font(), below, known=session.confidence(active) is not None)
 
     def _slice_text(self, plane: ViewPlane, grid: Grid) -> str:
         cross = self._state.cross
