@@ -23,7 +23,7 @@ from contourdesk.app.dicom_series import Stack
 from contourdesk.app.dicom_stored import COPY_AGAIN, open_pixels, read_stored
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
-from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.jobs import Job, Look, Progress
 from contourdesk.app.volume import Volume
 
 _PIXEL_GROUP = 0x7FE00000
@@ -31,6 +31,7 @@ _INT16 = np.iinfo(np.int16)
 _MOST_THREADS = 8
 _AT_ONCE = 4  # slices to a task; of compressed ones, which take long, one
 _TEXT = "Reading images"
+_SOFT_TISSUE = (40.0, 400.0)
 
 _Task = list[tuple[int, Header]]
 
@@ -49,6 +50,7 @@ def read_image(stack: Stack, uid: str, notes: Sequence[str]) -> Job[Case]:
     affine, headers = stack.layout.affine, stack.headers
     if affine is None:
         raise ValueError("the stack has problems")
+    yield Progress(0, len(headers), _TEXT, look=_middle_look(headers))
     try:
         whole = all(float(v).is_integer() for h in headers for v in _rescale(h))
         array: NDArray[np.generic] = np.empty(stack.shape, np.int16 if whole else np.float32)
@@ -85,6 +87,32 @@ def _case(stack: Stack, uid: str, notes: Sequence[str], volume: Volume) -> Case:
     )
     patient = Patient(*(head.text(k) for k in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")))
     return Case(patient, volume, source)
+
+
+def look_at(header: Header, text: str) -> Look:
+    """Read one slice as a picture. Raises UserError."""
+    with open_pixels(header) as stream:
+        stored = read_stored(header, stream)
+    return _look(stored, header, text)
+
+
+def _look(stored: NDArray[np.generic], header: Header, text: str) -> Look:
+    (slope, intercept), (centre, width) = _rescale(header), _window(header) or _SOFT_TISSUE
+    hu = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+    grey = np.clip((hu - (centre - width / 2)) * (255 / width), 0, 255).astype(np.uint8)
+    spacing = header.numbers("PixelSpacing", 2)
+    return Look(grey, (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1])), text)
+
+
+def _middle_look(headers: Sequence[Header]) -> Look | None:
+    """The middle slice as a picture, before all others; None where it can't be had alone."""
+    middle = headers[len(headers) // 2]
+    if middle.frame or archive_of(middle.path) is not None:
+        return None
+    try:
+        return look_at(middle, f"Slice {len(headers) // 2 + 1} of {len(headers)}")
+    except UserError:
+        return None  # reading the slices meets it again, and says so
 
 
 def _fill(array: NDArray[np.generic], headers: Sequence[Header]) -> Job[None]:

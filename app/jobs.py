@@ -11,20 +11,34 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A slice to look at while a job goes on: grey values (row, column), row and column spacing in mm, a text."""
+
+    pixels: NDArray[np.uint8]
+    spacing_mm: tuple[float, float]
+    text: str
 
 
 @dataclass(frozen=True)
 class Progress:
     """`done` of `total` steps (total 0: unknown) and a short text for the user.
 
-    `note` is what stays true for the rest of the job, such as where it runs; a step with one is never left out.
+    `note` is what stays true for the rest of the job, such as where it runs; `look` a picture. A step with one of them
+    is never left out.
     """
 
     done: int
     total: int
     text: str = ""
     note: str = ""
+    look: Look | None = None
 
 
 Job = Generator[Progress, None, T]

@@ -1,24 +1,30 @@
-"""The journal of a review: audit trail, and what brings back the work after a crash.
+"""The journal of a review: what brings back the work after a crash.
 
 ``journal.jsonl`` holds one JSON object a line. Every edit, undo and redo is appended at once, with its bits (packed,
 deflated, base64), and flushed to the disk before the next one can be made. Each line carries a CRC, so that a line
 torn by a crash is known as such. The file is only ever appended to; no patient's name or id is in it.
+
+Lines name the lease that they were written under (see `lease`): what a holder that had lost the folder could still
+write, in the very moment, is known by its lower number and left out. The open journal keeps the audit trail (`audit`).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
-import socket
-import sys
+import threading
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from contourdesk.app.audit import AuditTrail, Entry, Head
 from contourdesk.app.errors import UserError
+from contourdesk.app.lease import Holder, Lease, LeaseLost
 from contourdesk.app.review import Record, now
 from contourdesk.app.review_format import record_from_json, record_to_json
 
@@ -28,10 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOURNAL = "journal.jsonl"
-LOCK = "lock"
 _EDIT_OPS = ("do", "undo", "redo")
 _CRC = b',"crc":"'
 _HEAD = re.compile(rb'^\{"revision":(\d+),"op":"(\w+)"')
+_EPOCH = re.compile(rb',"epoch":(\d+),"crc":"[0-9a-f]{8}"\}$')
 
 
 # -- lines -------------------------------------------------------------------------------------------------------
@@ -65,8 +71,8 @@ def read_journal(folder: Path) -> JournalContent:
     records: list[Record] = []
     damaged = 0
     lines = _lines(folder)
-    for number, line in enumerate(lines):
-        if not whole(line):
+    for number, line in _in_force(lines):
+        if line is None:
             damaged += number < len(lines) - 1
             continue
         try:
@@ -83,11 +89,27 @@ def read_journal(folder: Path) -> JournalContent:
 def last_revision(folder: Path) -> int:
     """Revision of the last edit in the journal, 0 when there is none; reads no bits. Raises OSError."""
     last = 0
-    for line in _lines(folder):
-        head = _HEAD.match(line)
-        if head and head[2].decode() in (*_EDIT_OPS, "rewind") and whole(line):
+    for _, line in _in_force(_lines(folder)):
+        head = _HEAD.match(line or b"")
+        if head and head[2].decode() in (*_EDIT_OPS, "rewind"):
             last = int(head[1])
     return last
+
+
+def _in_force(lines: list[bytes]) -> Iterator[tuple[int, bytes | None]]:
+    """Number and text of each line, None for a damaged one, without those of a holder that had lost the folder."""
+    highest = 0
+    for number, line in enumerate(lines):
+        if not whole(line):
+            yield number, None
+            continue
+        found = _EPOCH.search(line)
+        epoch = int(found[1]) if found else 0
+        if epoch >= highest:
+            highest = epoch
+            yield number, line
+        else:
+            log.warning("journal: line %d came from a holder that had lost the folder", number + 1)
 
 
 def _lines(folder: Path) -> list[bytes]:
@@ -101,36 +123,87 @@ def _lines(folder: Path) -> list[bytes]:
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """What a journal could not write: records, and entries of the audit trail; and the number of its lease."""
+
+    records: tuple[Record, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    epoch: int = 0
+
+
 class Journal:
-    """The open journal of one review folder, and the lock on that folder. Use one at a time; close it.
+    """The open journal and audit trail of one review folder, and the lease on it. Use one at a time; close it.
+
+    All methods but `attach` may be called from any thread.
 
     Parameters
     ----------
     folder : the review folder, which exists.
     revision : the revision to go on from. Later edits in the file (a recovery that the user declined, or a part
         that can't be read) are marked as rewound; they stay in the file.
+    take_over : take the folder from someone who has it open (see `Lease`).
+    waiting : what an earlier journal of this folder could not write.
 
     Raises
     ------
-    UserError : the folder can't be written, or another running program has this review open.
+    UserError : the folder can't be written; `ReviewHeld` when someone else has this review open, `LeaseLost` when
+        someone has had it since the journal that `waiting` came from.
     """
 
-    def __init__(self, folder: Path, revision: int, person: str = "", software: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        revision: int,
+        person: str = "",
+        software: str = "",
+        *,
+        take_over: bool = False,
+        waiting: Waiting | None = None,
+    ) -> None:
         self.folder = folder
         self.revision = revision
-        self._waiting: list[bytes] = []  # lines that could not be written yet
+        self.person = person
+        waiting = waiting or Waiting()
+        self._waiting: list[Record] = list(waiting.records)
         self._failed = False
         self._session: ReviewSession | None = None
-        self._lock = _lock(folder)
+        self._busy = threading.RLock()
         try:
-            self._file = _open_for_append(folder / JOURNAL)
-            self._size = self._file.tell()
-            if last_revision(folder) > revision:
-                self._write({"revision": revision, "op": "rewind", "time": now(), "person": person})
-            self._write({"revision": revision, "op": "open", "time": now(), "person": person, "software": software})
+            self.lease = Lease(folder, person, take_over=take_over, follows=waiting.epoch)
+            try:
+                self._open(revision, software, waiting)
+            except BaseException:
+                self.lease.release()
+                raise
         except OSError as error:
-            self._lock.close()
             raise _cannot_write(folder, error) from error
+
+    def _open(self, revision: int, software: str, waiting: Waiting) -> None:
+        new = not (self.folder / JOURNAL).exists()
+        self._file = _open_for_append(self.folder / JOURNAL)
+        self._size = self._file.tell()
+        self._mark = os.fstat(self._file.fileno())
+        self.audit = AuditTrail(self.folder)
+        self._write_waiting()
+        self._catch_up()
+        self.audit.put_waiting(waiting.entries)
+        before = self.lease.before
+        if before is not None:
+            self.note("recovery" if before.dead else "take over", **_holder_details(before))
+        there = last_revision(self.folder)
+        if there > revision:
+            self._write({"revision": revision, "op": "rewind", "time": now(), "person": self.person})
+            self.note("declined", revision=revision, edits=there - revision)
+        self._write({"revision": revision, "op": "open", "time": now(), "person": self.person, "software": software})
+        self.note("new review" if new else "open", software=software, torn_bytes=self.audit.torn or None)
+
+    def _catch_up(self) -> None:
+        """Put into the audit trail what only the journal has: a crash came between the two, or it is an old review."""
+        if last_revision(self.folder) > self.audit.revision:
+            for record in read_journal(self.folder).records:
+                if record.revision > self.audit.revision:
+                    self.audit.add_record(record, from_journal=True)
 
     def attach(self, session: ReviewSession) -> None:
         """Let `session` write here from now on. Raises ValueError when it has moved on from our revision."""
@@ -140,28 +213,63 @@ class Journal:
         self._session = session
 
     def append(self, record: Record) -> None:
-        """Write one record and flush it to the disk.
+        """Write one record, flush it to the disk, and note it in the audit trail.
 
-        When that fails, the line is kept and tried again with the next one; the user is told once.
+        When that fails, the record is kept and tried again with the next one; the user is told once.
 
         Raises
         ------
+        LeaseLost : somebody took the review over; nothing was written.
         UserError : it could not be written, and the one before it could.
         """
-        self.revision = record.revision
-        try:
-            self._write(record_to_json(record))
-        except OSError as error:
-            log.warning("journal: %s", error)
-            if not self._failed:
-                self._failed = True
-                raise _cannot_write(self.folder, error) from error
-        else:
-            self._failed = False
+        with self._busy:
+            self.revision = record.revision
+            self._waiting.append(record)
+            try:
+                self._write_waiting()
+            except OSError as error:
+                log.warning("journal: %s", error)
+                if not self._failed:
+                    self._failed = True
+                    raise _cannot_write(self.folder, error) from error
+            else:
+                self._failed = False
 
-    def _write(self, content: dict[str, Any]) -> None:
-        self._waiting.append(encode_line(content))
-        data = b"".join(self._waiting)
+    def note(self, what: str, **details: object) -> None:
+        """Note in the audit trail what is no edit: an export, who came and went, ... Raises OSError, LeaseLost."""
+        with self._busy:
+            self.lease.check()
+            who = self.person if self._session is None else self._session.reviewer
+            self.audit.add(what, who, details)
+
+    def head(self) -> Head:
+        """Number and hash of the trail's last entry, flushed to the disk. Raises OSError."""
+        with self._busy:
+            return self.audit.flush()
+
+    def waiting(self) -> Waiting:
+        """What could not be written, for the next journal of this folder."""
+        with self._busy:
+            return Waiting(tuple(self._waiting), tuple(self.audit.take_waiting()), self.lease.epoch)
+
+    def give_up(self) -> Waiting:
+        """Close it, and hand out what could not be written."""
+        with self._busy:
+            waiting = self.waiting()
+            self.close()
+            return waiting
+
+    def _write_waiting(self) -> None:
+        """Write the records that wait, then note them in the audit trail."""
+        if self._waiting:
+            self._write(*(record_to_json(record) for record in self._waiting))
+            written, self._waiting = self._waiting, []
+            for record in written:
+                self.audit.add_record(record)
+
+    def _write(self, *contents: dict[str, Any]) -> None:
+        self._check()
+        data = b"".join(encode_line(content | {"epoch": self.lease.epoch}) for content in contents)
         try:
             written = 0
             while written < len(data):
@@ -171,7 +279,13 @@ class Journal:
             self._take_back()
             raise
         self._size += len(data)
-        self._waiting.clear()
+
+    def _check(self) -> None:
+        """Make sure that the file is still the one in the folder, and the folder ours. Raises OSError, LeaseLost."""
+        self.lease.check()
+        there = os.stat(self.folder / JOURNAL)
+        if (there.st_dev, there.st_ino) != (self._mark.st_dev, self._mark.st_ino):
+            raise FileNotFoundError(errno.ENOENT, "the journal was exchanged")
 
     def _take_back(self) -> None:
         """Cut off half a line, so that the next one does not hang on to it."""
@@ -181,17 +295,20 @@ class Journal:
             log.warning("journal: half a line is left", exc_info=True)
 
     def close(self) -> None:
-        """Let go of the session, close the file and release the lock; closing twice does no harm."""
+        """Let go of the session, close the files and give the folder back; closing twice does no harm."""
         if self._session is not None and self._session.journal == self.append:
             self._session.journal = None
-        if not self._file.closed:
+        with self._busy:
+            if self._file.closed:
+                return
             try:
-                if self._waiting:
-                    self._write({"revision": self.revision, "op": "close", "time": now(), "person": ""})
-            except OSError:
-                log.warning("journal: the last edits are not in it")
+                self._write_waiting()
+                self.note("close")
+            except (OSError, LeaseLost):
+                log.warning("journal: the end is not in it")
             self._file.close()
-            self._lock.close()
+            self.audit.close()
+            self.lease.release()
 
     def __enter__(self) -> Journal:
         """Return itself."""
@@ -200,6 +317,10 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
+
+
+def _holder_details(holder: Holder) -> dict[str, object]:
+    return {"from": holder.name, "machine": holder.machine, "since": holder.since, "stale": holder.stale or None}
 
 
 def _open_for_append(path: Path) -> Any:
@@ -219,47 +340,3 @@ def _cannot_write(folder: Path, error: OSError) -> UserError:
         f"The review folder {folder} can't be written ({error.strerror}). Your work is not on disk yet.",
         "Free some space or correct its permissions, then go on; it is tried again with each edit.",
     )
-
-
-def _lock(folder: Path) -> IO[bytes]:
-    """Take the lock of a review folder. The system releases it when this process ends, however it ends.
-
-    What the file says is only for the message: a file left by a dead process locks nobody out.
-    """
-    try:
-        file = (folder / LOCK).open("ab+")
-    except OSError as error:
-        raise _cannot_write(folder, error) from error
-    try:
-        _system_lock(file)
-    except BlockingIOError as error:
-        file.seek(0)
-        who = file.read(200).decode("utf-8", "replace").strip() or "another program"
-        file.close()
-        raise UserError(f"This review is already open in {who}.", "Close it there, then open it again.") from error
-    except OSError:
-        # Some network drives know no locks. Better a review without a lock than no review.
-        log.warning("review folder: this drive has no locks", exc_info=True)
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    file.flush()
-    return file
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Lock a byte far behind the text, so that others can read the text. Raises OSError."""
-        file.seek(1 << 30)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(str(error)) from error
-
-else:
-    import fcntl
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Raise BlockingIOError when another open file holds the lock, OSError where locks are unknown."""
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -59,6 +59,10 @@ CASE = "case.json"
 PREVIOUS = "case.previous.json"
 
 
+class OtherReview(UserError):
+    """A folder holds another or a later review, which must not be written over."""
+
+
 @dataclass(frozen=True)
 class ReviewInfo:
     """A review on the start page; `when` is the time of its last save, ISO 8601, `counts` structures by state.
@@ -184,7 +188,6 @@ def open_review(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _cannot_save(folder, error) from error
-    waiting = waiting or Waiting()
     journal = Journal(folder, snapshot.revision, snapshot.reviewer, software(), take_over=take_over, waiting=waiting)
     try:
         yield from save(snapshot, folder, journal, extra)
@@ -204,7 +207,7 @@ def _check_same_review(snapshot: Snapshot, folder: Path) -> None:
         return
     if later or other:
         whose = "other images" if other else "these images"
-        raise UserError(f"There is already a review of {whose} in {folder}.", "Open it, or choose another folder.")
+        raise OtherReview(f"There is already a review of {whose} in {folder}.", "Open it, or choose another folder.")
 
 
 def save(

@@ -376,7 +376,7 @@ def test_another_review_is_not_written_over(tmp_path: Path) -> None:
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     session = ReviewSession(make_case())
     journal = start(tmp_path, session)
-    with pytest.raises(UserError, match="already open in process"):
+    with pytest.raises(UserError, match="already open: Somebody has this case open since"):
         Journal(tmp_path, 0)
     journal.close()
     journal.close()
