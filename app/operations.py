@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from contourdesk.app import edits
-from contourdesk.app.checks import midline_x
+from contourdesk.app.checks_sides import midline_x
 from contourdesk.app.edits_image import body, copy_slice, keep_slices, mirror, remove_islands, threshold
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid

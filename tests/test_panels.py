@@ -171,15 +171,30 @@ def test_without_a_name_no_decision(qtbot, session):
 def test_findings_come_by_themselves_and_lead_there(qtbot, session):
     panel = shown(qtbot, ReviewPanel())
     panel.set_session(session)
+    shown_list = panel.findings
     findings = Findings()
-    findings.found.connect(panel.set_findings)
+    findings.checking.connect(shown_list.set_checking)
+    findings.found.connect(shown_list.set_found)
     with qtbot.waitSignal(findings.found, timeout=10_000):
         findings.set_session(session)
-    assert any("Empty is empty" in panel.findings.item(i).text() for i in range(panel.findings.count()))
+        assert shown_list.heading.text() == "Checking…"
+    texts = [shown_list.list.item(i).text() for i in range(shown_list.list.count())]
+    assert any("Empty is empty" in text for text in texts)
+    assert shown_list.heading.text().startswith("Checks: ")
     with qtbot.waitSignal(panel.finding_chosen) as blocker:
-        rect = panel.findings.visualItemRect(panel.findings.item(0))
-        qtbot.mouseClick(panel.findings.viewport(), LEFT, pos=rect.center())
+        rect = shown_list.list.visualItemRect(shown_list.list.item(0))
+        qtbot.mouseClick(shown_list.list.viewport(), LEFT, pos=rect.center())
     assert isinstance(blocker.args[0], Finding)
+    with qtbot.waitSignal(panel.finding_chosen):
+        shown_list.list.setFocus()
+        qtbot.keyClick(shown_list.list, Qt.Key.Key_Return)
+    empty = next(s for s in session.structures if s.name == "Empty")
+    with qtbot.waitSignal(findings.found, timeout=10_000):
+        session.delete(empty.id)
+        findings.note_change()
+        assert shown_list.heading.text() == "Checking…"
+    texts = [shown_list.list.item(i).text() for i in range(shown_list.list.count())]
+    assert not any("Empty is empty" in text for text in texts)
     findings.set_session(None)
     assert findings.runner.wait(5)
 

@@ -86,7 +86,9 @@ class Desk(QObject):
         self.importing.said.connect(self.said)
         self.importing.failed.connect(self.failed)
         self.importing.imported.connect(self._on_imported)
-        self.findings.found.connect(self.review.set_findings)
+        self.findings.checking.connect(self.review.findings.set_checking)
+        self.findings.found.connect(self.review.findings.set_found)
+        self.findings.failed.connect(lambda _: self.review.findings.set_failed())
         self.review.finding_chosen.connect(self._on_finding)
 
     def set_session(self, session: ReviewSession | None, preset: str = "") -> None:

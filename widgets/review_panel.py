@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
-    QListView,
-    QListWidget,
-    QListWidgetItem,
     QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
-from contourdesk.app.checks import Finding
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Structure
+from contourdesk.widgets.findings_list import FindingsList
 from contourdesk.widgets.structure_table import state_text
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -34,7 +29,6 @@ _BUTTONS = (
     ("rejected", "Reject", "reject", "reject", "Reject the active structure; it is not exported (R)"),
     ("unreviewed", "Reopen", "reopen", "", "Take the decision on the active structure back (U)"),
 )  # fmt: skip
-_COLOURS = {"error": "#e79b97", "warning": "#e3b45c", "info": "#a8b1bd"}
 
 
 def when(time: str) -> str:
@@ -80,14 +74,8 @@ class ReviewPanel(QWidget):
         self.progress = QLabel()
         named(self.progress, "review_progress")
         set_role(self.progress, "muted")
-        self.findings = QListWidget()
-        named(self.findings, "findings", "Findings of the automatic checks")
-        self.findings.setWordWrap(True)
-        self.findings.setResizeMode(QListView.ResizeMode.Adjust)  # or lines keep the height of an earlier width
-        self.findings.setTextElideMode(Qt.TextElideMode.ElideNone)
-        self.findings.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.findings.itemClicked.connect(self._on_finding)
-        self.findings.itemActivated.connect(self._on_finding)
+        self.findings = FindingsList()
+        self.findings.chosen.connect(self.finding_chosen)
         self.comment.returnPressed.connect(self._on_comment)
         self._build()
         self._show()
@@ -118,13 +106,9 @@ class ReviewPanel(QWidget):
         name_row.addWidget(label)
         name_row.addWidget(self.reviewer, 1)
         layout.addLayout(name_row)
-        self._checks = QLabel("Checks")
-        set_role(self._checks, "heading")
         layout.addSpacing(em(self, 0.2))
-        layout.addWidget(self._checks)
         layout.addWidget(self.findings, 1)
         layout.addWidget(self.progress)
-        self.findings.setMinimumHeight(em(self, 3))
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -133,7 +117,7 @@ class ReviewPanel(QWidget):
         if self._session is not None:
             self._session.changed.disconnect(self._on_change, missing_ok=True)
         self._session, self._active = session, None
-        self.set_findings(None)
+        self.findings.clear()
         if session is not None:
             session.changed.connect(self._on_change)
             with QSignalBlocker(self.reviewer):
@@ -144,19 +128,6 @@ class ReviewPanel(QWidget):
         """Show the decision on this structure."""
         self._active = structure_id
         self._show()
-
-    def set_findings(self, found: Sequence[Finding] | None) -> None:
-        """List what the checks found; None when they have not run yet."""
-        self.findings.clear()
-        for finding in found or ():
-            item = QListWidgetItem(finding.text)
-            item.setData(Qt.ItemDataRole.UserRole, finding)
-            item.setForeground(QColor(_COLOURS.get(finding.severity, "#a8b1bd")))
-            item.setToolTip("Click to go there")
-            self.findings.addItem(item)
-        n = 0 if found is None else len(found)
-        text = f"Checks: {n} finding{'s' if n != 1 else ''}, click to go there" if n else "Checks: nothing found"
-        self._checks.setText("Checks" if found is None else text)
 
     def decide(self, state: str) -> None:
         """Decide on the active structure, with the comment that stands in the field."""
@@ -191,9 +162,6 @@ class ReviewPanel(QWidget):
         if self._session is not None and name != self._session.reviewer:
             self._session.reviewer = name
             self.reviewer_changed.emit(name)
-
-    def _on_finding(self, item: QListWidgetItem) -> None:
-        self.finding_chosen.emit(item.data(Qt.ItemDataRole.UserRole))
 
     def _structure(self) -> Structure | None:
         if self._session is None or self._active is None:
