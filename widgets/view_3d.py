@@ -29,7 +29,7 @@ from contourdesk.widgets.view_state import ViewState
 _QUIET_MS = 350
 _CLICK_PX = 4
 _SHELL_ALPHA = 0.16  # the body's outline must not hide what is in it
-_ROOM = 1.15
+_ROOM = 0.9
 
 Float = NDArray[np.float64]
 
@@ -54,6 +54,7 @@ class SurfaceView(QWidget):
         self._canvas: SceneCanvas | None = None
         self._overlay: Overlay3D | None = None
         self._meshes: dict[str, Any] = {}
+        self._looks: dict[str, tuple[Any, tuple[float, ...]]] = {}
         self._made: dict[str, tuple[Mask, Surface | None]] = {}
         self._asked: dict[str, Mask] = {}
         self._centre = np.zeros(3)
@@ -302,8 +303,8 @@ class SurfaceView(QWidget):
             if mesh.visible != visible:
                 mesh.visible = visible
             colour = (*(c / 255 for c in s.colour), _SHELL_ALPHA if shell else 1.0)
-            if getattr(mesh, "_contourdesk_colour", None) != colour:
-                mesh._contourdesk_colour = colour
+            if self._looks.get(key) != (mesh, colour):
+                self._looks[key] = (mesh, colour)
                 mesh.color = colour
                 mesh.set_gl_state("translucent" if shell else "opaque", depth_test=True, cull_face=False)
                 mesh.order = 10 if shell else 0
