@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from contourdesk.app.checks import Finding
 from contourdesk.app.confidence import UNCERTAINTY, Confidence
+from contourdesk.app.finding import Finding
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.structures import Bits, Mask, Structure, StructureSet

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from contourdesk.app.attention import LEAST, attention, listed, next_spot, slice_scores
-from contourdesk.app.checks import Finding
 from contourdesk.app.confidence import Confidence
+from contourdesk.app.finding import Finding
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import run
 from contourdesk.app.structures import Decision, Mask, Provenance, Structure, StructureSet

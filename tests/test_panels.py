@@ -24,7 +24,7 @@ from contourdesk.widgets.case_browser import SeriesDialog
 from contourdesk.widgets.error_dialog import ErrorDialog, describe
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.findings import Findings
-from contourdesk.widgets.predict_panel import PredictPanel, find_models
+from contourdesk.widgets.predict_panel import PredictPanel
 from contourdesk.widgets.review_panel import ReviewPanel
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_page import Entry, StartPage
@@ -62,7 +62,7 @@ def predict_panel(qtbot, session, folders) -> PredictPanel:
 
 
 def test_segment_adds_proposals_as_one_step(qtbot, session, model_folder):
-    panel = predict_panel(qtbot, session, find_models(model_folder.parent))
+    panel = predict_panel(qtbot, session, [model_folder])
     before = session.revision
     with qtbot.waitSignal(panel.finished, timeout=60_000) as blocker:
         qtbot.mouseClick(panel.button, LEFT)

@@ -47,6 +47,7 @@ def _file(w: MainWindow) -> list[Action]:
         Action("open_folder", "File", "Open folder…", ("Ctrl+O",), w.ask_folder, icon="open-folder", toolbar=True),
         Action("open_file", "File", "Open file…", ("Ctrl+Shift+O",), w.ask_file, icon="open-file"),
         Action("open_sample", "File", "Open the sample case", (), w.open_sample, icon="sample"),
+        Action("open_worklist", "File", "Worklist", ("Ctrl+L",), w.worklist.show, icon="worklist", toolbar=True),
         Action("save_now", "File", "Save", ("Ctrl+S",), w.save, case, "save", True),
         Action(
             "import_file", "File", "Import structures…", ("Ctrl+I",), lambda: read.ask_file(w), case, "import", True
@@ -54,6 +55,7 @@ def _file(w: MainWindow) -> list[Action]:
         Action("import_folder", "File", "Import a folder of masks…", (), lambda: read.ask_folder(w), case),
         Action("save_export", "File", "Export…", ("Ctrl+E",), w.ask_export, case, "export", True),
         Action("close_case", "File", "Close the case", ("Ctrl+W",), w.close_case, case),
+        Action("models", "File", "Models…", (), w.desk.show_models, icon="models"),
         Action("settings", "File", "Settings…", ("Ctrl+,",), w.ask_settings, icon="settings"),
         Action("quit", "File", "Quit", ("Ctrl+Q",), w.close),
     ]
@@ -108,6 +110,7 @@ def _view(w: MainWindow) -> list[Action]:
         Action("masks_toggle", "View", "Show or hide the structure", ("H",), w.table.toggle_visible, active),
         Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
         Action("go_centre", "View", "Centre on the structure", ("C",), w.desk.centre, active),
+        Action("masks_confidence", "View", "Confidence of the model", ("K",), w.desk.confidence.overlay.toggle, case),
         Action("go_fit", "View", "Fit the patient", ("0",), w.view.reset_view, case),
         Action("go_maximise", "View", "One plane or all three", ("M",), w.view.toggle_maximised, case),
         Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
@@ -131,7 +134,11 @@ def _review(w: MainWindow) -> list[Action]:
                active, "accepted-edited"),
         Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
         Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
+        Action("case_next", "Review", "Next case", ("Ctrl+J",), w.worklist.open_next, lambda: w.worklist.has_next),
+        Action("case_audit", "Review", "Audit trail…", (), w.show_audit, case),
         Action("list_next_open", "Review", "Next undecided structure", ("J",), w.desk.next_open, case),
+        Action("look_next", "Review", "Next slice worth a look", ("X",), w.desk.guide.next, case, "look"),
+        Action("look_previous", "Review", "Back to the slice before", ("Shift+X",), w.desk.guide.previous, case),
         Action("list_next", "Review", "Next structure", ("Ctrl+Down",), lambda: w.desk.step_structure(1), case),
         Action("list_previous", "Review", "Previous structure", ("Ctrl+Up",), lambda: w.desk.step_structure(-1), case),
     ]  # fmt: skip

@@ -82,12 +82,12 @@ class ConfidencePanel(QWidget):
             self.previous,
             "look_previous",
             "Back to the last slice that was worth a look",
-            "Back to the last one (Shift+W)",
+            "Back to the last one (Shift+X)",
         )
         self.previous.setIcon(icon("chevron-left"))
         self.previous.clicked.connect(self.previous_wanted)
         self.next = QToolButton()
-        named(self.next, "look_next", "Next slice worth a look", "Where the contour most likely needs you (W)")
+        named(self.next, "look_next", "Next slice worth a look", "Where the contour most likely needs you (X)")
         self.next.setText("Next look")
         self.next.setIcon(icon("look"))
         self.next.clicked.connect(self.next_wanted)

@@ -7,19 +7,26 @@ from pathlib import Path
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from contourdesk.app.checks import Finding
+from contourdesk.app.attention import Spot
+from contourdesk.app.finding import Finding
+from contourdesk.app.geometry import Box
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.settings import Settings
+from contourdesk.inference.model_library import known_models
+from contourdesk.widgets.confidence_panel import ConfidencePanel
 from contourdesk.widgets.display_bar import DisplayBar
 from contourdesk.widgets.edit_tools import EditTools
 from contourdesk.widgets.findings import Findings
+from contourdesk.widgets.guide import Guide
+from contourdesk.widgets.model_dialog import ModelDialog
 from contourdesk.widgets.operations_panel import OperationsPanel
 from contourdesk.widgets.ortho_view import OrthoView
-from contourdesk.widgets.predict_panel import PredictPanel, find_models
+from contourdesk.widgets.predict_panel import PredictPanel
 from contourdesk.widgets.review_panel import ReviewPanel
 from contourdesk.widgets.structure_import import StructureImport
 from contourdesk.widgets.structure_table import StructureTable
-from contourdesk.widgets.theme import RESOURCES, em
+from contourdesk.widgets.theme import em
+from contourdesk.widgets.view_box import visible_box
 from contourdesk.widgets.window_parts import Banner
 from contourdesk.widgets.window_presets import presets_for
 
@@ -48,9 +55,18 @@ class Desk(QObject):
         edit.addWidget(self.operations)
         edit.addStretch(1)
         self.table = StructureTable()
-        self.predict = PredictPanel(find_models(RESOURCES / "models"), settings.device)
+        self.predict = PredictPanel([], settings.device)
+        self.predict.set_models(known_models())
         if settings.default_model:
             self.predict.choose_model(Path(settings.default_model))
+        self.confidence = ConfidencePanel(self.view)
+        self.segment = QWidget()
+        segment = QVBoxLayout(self.segment)
+        segment.setContentsMargins(0, 0, 0, 0)
+        segment.setSpacing(0)
+        segment.addWidget(self.predict)
+        segment.addWidget(self.confidence)
+        self.guide = Guide(self)
         self.review = ReviewPanel()
         self.display = DisplayBar(settings.display_mode, settings.opacity)
         self.findings = Findings(self)
@@ -80,6 +96,16 @@ class Desk(QObject):
         display.opacity_chosen.connect(view.set_opacity)
         self.predict.finished.connect(self.said)
         self.predict.failed.connect(self.failed)
+        self.predict.noted.connect(self.banner.add)
+        self.predict.manage_wanted.connect(self.show_models)
+        self.predict.options.visible_box = self._visible_box
+        self.confidence.failed.connect(self.failed)
+        self.confidence.said.connect(self.said)
+        self.confidence.next_wanted.connect(self.guide.next)
+        self.confidence.previous_wanted.connect(self.guide.previous)
+        self.guide.said.connect(self.said)
+        self.guide.wanted.connect(self._on_spot)
+        self.findings.found.connect(self.guide.set_findings)
         self.operations.busy.connect(self.tools.hint.setHidden)  # small screens have no room for both
         self.operations.failed.connect(self.failed)
         self.operations.said.connect(self.said)
@@ -101,6 +127,8 @@ class Desk(QObject):
         self.predict.set_session(session)
         self.review.set_session(session)
         self.operations.set_session(session)
+        self.confidence.set_session(session)
+        self.guide.set_session(session)
         self.importing.set_session(session)
         self.findings.set_session(session)
         self._on_active(self.table.active)
@@ -109,10 +137,17 @@ class Desk(QObject):
             session.changed.connect(self._on_change)
             self.display.set_presets(presets_for(session.case.volume), preset)
 
+    def set_read_only(self, read_only: bool) -> None:
+        """Leave nothing to change in reach; the session refuses it in any case."""
+        for panel in (self.edit, self.predict):
+            panel.setEnabled(not read_only)
+        if read_only:
+            self.view.set_tool("navigate")
+
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
-        panels = (self.predict, self.findings, self.operations, self.importing)
-        runners = [panel.runner for panel in panels]
+        panels = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide)
+        runners = [panel.runner for panel in panels] + [self.predict.reader, self.confidence.fitter]
         for runner in runners:
             runner.cancel()
         for runner in runners:
@@ -151,6 +186,7 @@ class Desk(QObject):
         self.view.set_active(structure_id)
         self.review.set_active(structure_id)
         self.operations.set_active(structure_id)
+        self.confidence.set_active(structure_id)
         self.active_changed.emit()
 
     def _on_view_active(self, structure_id: str | None) -> None:
@@ -162,6 +198,22 @@ class Desk(QObject):
         if ids:
             self.table.set_active(ids[0])
             self.view.centre_on(ids[0])
+
+    def show_models(self) -> None:
+        """Open the list of models."""
+        dialog = ModelDialog(self.page.window())
+        dialog.changed.connect(lambda: self.predict.set_models(known_models()))
+        dialog.failed.connect(self.failed)
+        dialog.open()
+
+    def _visible_box(self) -> Box:
+        shape = self.session.structures.grid.shape if self.session is not None else (1, 1, 1)
+        return visible_box(self.view.planes.values(), shape)
+
+    def _on_spot(self, spot: Spot) -> None:
+        self.table.set_active(spot.structure_id)
+        if self.session is not None:
+            self.view.go_to(self.session.structures.grid.to_world(spot.index))
 
     def _on_finding(self, finding: Finding) -> None:
         self.table.set_active(finding.structure_id)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QObject, Signal
 
 from contourdesk.app.attention import Spot, attention, listed, next_spot
-from contourdesk.app.checks import Finding
+from contourdesk.app.finding import Finding
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.jobs import JobRunner

@@ -7,27 +7,30 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
-from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QMessageBox, QStackedWidget, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget, QWidget
 
 from contourdesk.app.case import Case
 from contourdesk.app.errors import UserError
 from contourdesk.app.journal import Journal
-from contourdesk.app.project import ReviewInfo, find_reviews, needs_recovery, review_root
+from contourdesk.app.project import ReviewInfo, find_reviews, review_root
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.settings import Settings, load_settings, save_settings
 from contourdesk.widgets.actions import Action, make_actions, shortcuts_dialog
+from contourdesk.widgets.audit_dialog import AuditDialog
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_opening import CaseOpening
 from contourdesk.widgets.commands import MOUSE, commands
 from contourdesk.widgets.desk import Desk
-from contourdesk.widgets.error_dialog import describe, show_error
+from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
+from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.loading import LoadingPage
-from contourdesk.widgets.review_panel import when
 from contourdesk.widgets.settings_dialog import SettingsDialog
-from contourdesk.widgets.start_page import Entry, StartPage
+from contourdesk.widgets.start_lists import StartLists
+from contourdesk.widgets.start_page import StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel, ResampledLabel, add_dock, fill_menus, make_toolbar
+from contourdesk.widgets.worklist_control import WorklistControl
 
 _Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
 
@@ -46,7 +49,6 @@ class MainWindow(QMainWindow):
         self.setObjectName("main_window")
         self.settings, note = load_settings()
         self.session: ReviewSession | None = None
-        self._reviews: dict[Path, ReviewInfo] = {}
         desk = self.desk = Desk(self.settings, self)
         self.view, self.tools, self.table, self.banner = desk.view, desk.tools, desk.table, desk.banner
         self.predict, self.review, self.display = desk.predict, desk.review, desk.display
@@ -70,9 +72,11 @@ class MainWindow(QMainWindow):
 
     def _make_pages(self) -> None:
         self.start_page, self.loading, self.review_page = StartPage(), LoadingPage(), self.desk.page
+        self.start_lists = StartLists(self.start_page, self)
+        self.worklist = WorklistControl(self)
         self.pages = QStackedWidget()
         self.pages.setObjectName("pages")
-        for page in (self.start_page, self.loading, self.review_page):
+        for page in (self.start_page, self.loading, self.review_page, self.worklist.page):
             self.pages.addWidget(page)
         self.setCentralWidget(self.pages)
 
@@ -80,7 +84,7 @@ class MainWindow(QMainWindow):
         self.setDockNestingEnabled(False)
         self.docks = [
             add_dock(self, "Structures", "dock_structures", self.table, _Left),
-            add_dock(self, "Segment", "dock_segment", self.predict, _Left),
+            add_dock(self, "Segment", "dock_segment", self.desk.segment, _Left),
             add_dock(self, "Edit", "dock_edit", self.desk.edit, _Right),
             add_dock(self, "Review", "dock_review", self.review, _Right),
         ]
@@ -123,6 +127,17 @@ class MainWindow(QMainWindow):
         self.opening.opened.connect(self._on_opened)
         self.opening.failed.connect(self._on_opening_failed)
         self.opening.gave_up.connect(self._back)
+        self.opening.ready = self.worklist.ready
+        self.keeping = Keeping(self.desk, self.autosave)
+        self.keeping.take_over_wanted.connect(self._take_over)
+        worklist = self.worklist
+        worklist.wanted.connect(lambda row: self.open_path(row.place, series=row.uid))
+        worklist.shown.connect(lambda: self._show_page(worklist.page))
+        worklist.left.connect(self._back)
+        worklist.folders_changed.connect(lambda folders: self._change_settings(worklist=folders))
+        worklist.changed.connect(self.refresh_actions)
+        worklist.failed.connect(self.show_failure)
+        worklist.set_places(self.settings.worklist, review_root(self.settings))
         start = self.start_page
         start.open_folder.connect(self.ask_folder)
         start.open_file.connect(self.ask_file)
@@ -130,6 +145,7 @@ class MainWindow(QMainWindow):
         start.open_recent.connect(self.open_path)
         start.dropped.connect(self.open_path)
         start.open_review.connect(self.open_review)
+        start.open_worklist.connect(self.worklist.show)
 
     def show_on_screen(self) -> None:
         """Show the window, filling small screens and leaving a margin on large ones."""
@@ -163,22 +179,30 @@ class MainWindow(QMainWindow):
 
     def open_review(self, folder: Path) -> None:
         """Go on with the review in `folder`."""
-        info = self._reviews.get(folder) or next((r for r in find_reviews(folder.parent) if r.folder == folder), None)
+        known = self.start_lists.reviews
+        info = known.get(folder) or next((r for r in find_reviews(folder.parent) if r.folder == folder), None)
         if info is None:
             self.show_failure(UserError("This review can't be read any more.", "Open the images instead."))
             return
         self.open_path(info.image_path, info)
 
-    def open_path(self, path: Path, review: ReviewInfo | None = None, *, resample: bool = False) -> None:
+    def open_path(
+        self, path: Path, review: ReviewInfo | None = None, *, resample: bool = False, series: str = ""
+    ) -> None:
         """Open images in a worker, resampled if they need it and `resample`; what is open now stays until then."""
         self.predict.cancel()
         self._show_page(self.loading)
-        self.opening.start(Path(path), self.settings, review, resample=resample)
+        self.opening.start(Path(path), self.settings, review, resample=resample, series=series)
+
+    def _take_over(self, session: ReviewSession, folder: Path) -> None:
+        self._show_page(self.loading)
+        self.opening.take_over(session.case, folder)
 
     def _on_opened(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self._set_session(session)
-        self.autosave.begin(session, folder, journal)
+        self.keeping.begin(session, folder, journal)
         path = session.case.source.path
+        self.worklist.opened(path, session.case.source.series_uid)
         if path != RESOURCES / "sample":
             self._set_settings(self.settings.with_recent(path))
         self.banner.clear()
@@ -192,7 +216,7 @@ class MainWindow(QMainWindow):
 
     def _back(self) -> None:
         """Back to what was there before opening began."""
-        if self.session is not None and self.autosave.session is None:
+        if self.session is not None and self.autosave.session is None and not self.session.read_only:
             self._set_session(None)  # it was saved and let go for a case that then could not be opened
         if self.session is None:
             self.show_start()
@@ -233,12 +257,7 @@ class MainWindow(QMainWindow):
 
     def show_start(self) -> None:
         """Show the start page with fresh lists."""
-        infos = find_reviews(review_root(self.settings))[:5]
-        self._reviews = {info.folder: info for info in infos}
-        reviews = [Entry(i.folder, i.title.replace("^", " "), _review_line(i), _unsaved(i.folder)) for i in infos]
-        known = {info.image_path for info in infos}
-        recent = [Path(p) for p in self.settings.recent if Path(p) not in known]
-        self.start_page.set_entries(reviews, [Entry(p, p.name or str(p), str(p.parent)) for p in recent[:5]])
+        self.start_lists.fill(self.settings)
         self._show_page(self.start_page)
 
     def _show_page(self, page: QWidget) -> None:
@@ -316,6 +335,11 @@ class MainWindow(QMainWindow):
         dialog.changed.connect(self._on_settings)
         dialog.open()
 
+    def show_audit(self) -> None:
+        """Show who did what when."""
+        if self.autosave.folder is not None and self.autosave.flush():
+            AuditDialog(self.autosave.folder, self).open()
+
     def show_shortcuts(self) -> None:
         """List all shortcuts."""
         shortcuts_dialog(self, self.actions_list, MOUSE).open()
@@ -350,12 +374,13 @@ class MainWindow(QMainWindow):
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop what runs, save, and go; a failing save asks first."""
         self.loading.runner.cancel()
+        self.worklist.stop(5)
         self.desk.stop(5)
         self.loading.runner.wait(5)
         try:
             self.autosave.finish()
         except (UserError, OSError) as error:
-            if not self._close_unsaved(error):
+            if not close_all_the_same(self, error):
                 event.ignore()
                 return
         self._change_settings(display_mode=self.view.display, opacity=self.view.opacity)
@@ -363,19 +388,6 @@ class MainWindow(QMainWindow):
         self._set_session(None)
         self.view.close_views()
         super().closeEvent(event)
-
-    def _close_unsaved(self, error: BaseException) -> bool:
-        fact, advice = describe(error)
-        box = QMessageBox(
-            QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=self
-        )
-        box.setObjectName("close_unsaved_dialog")
-        box.setInformativeText(advice)
-        keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
-        lose = box.addButton("Close and lose them", QMessageBox.ButtonRole.DestructiveRole)
-        box.setDefaultButton(keep)
-        box.exec()
-        return box.clickedButton() is lose
 
 
 def patient_title(case: Case) -> str:
@@ -385,16 +397,3 @@ def patient_title(case: Case) -> str:
 
 def _date(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text
-
-
-def _review_line(info: ReviewInfo) -> str:
-    total = sum(info.counts.values())
-    done = total - info.counts.get("unreviewed", 0)
-    return f"{done} of {total} structures decided. Saved {when(info.when)}"
-
-
-def _unsaved(folder: Path) -> bool:
-    try:
-        return needs_recovery(folder)
-    except UserError:
-        return False

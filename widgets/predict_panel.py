@@ -1,80 +1,109 @@
-"""Segment in the background: model, device, progress, cancel."""
+"""Segment in the background: model, options, device, progress, cancel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from contourdesk.app.errors import UserError
+from contourdesk.app.geometry import Box
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.review import ReviewSession
-from contourdesk.app.structures import Structure
 from contourdesk.app.volume import Volume
+from contourdesk.inference.model_library import Entry, defaults, site_of
+from contourdesk.inference.options import Options, Prediction
 from contourdesk.widgets.jobs import JobRunner
-from contourdesk.widgets.theme import em, icon, named, set_role
+from contourdesk.widgets.predict_options import PredictOptions
+from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
-DEVICES = (("Automatic", "auto"), ("Graphics card (CUDA)", "cuda"), ("Processor", "cpu"))
+DEVICES = (
+    ("Automatic", "auto"),
+    ("Graphics card (CUDA)", "cuda"),
+    ("Graphics (Apple)", "mps"),
+    ("Processor", "cpu"),
+)
 
 
-def segment(volume: Volume, folder: Path, device: str) -> Job[list[Structure]]:
-    """Job: load the model in `folder` and segment `volume`; PyTorch is imported here, in the worker.
+def segment(
+    volume: Volume, folder: Path, device: str, options: Options, folds: Sequence[str] | None, name: str = ""
+) -> Job[Prediction]:
+    """Job: load a model and segment `volume`; PyTorch is imported here, in the worker.
 
-    Raises UserError for a broken model or a device that isn't there.
+    `name` is the model's in the library, where its weights are known; empty for a folder that is not in it.
+    Raises UserError for a broken model, one that changed since it was added, or a device that isn't there.
     """
     yield Progress(0, 0, "Starting PyTorch…")
     from contourdesk.inference.device import choose_device
-    from contourdesk.inference.nnunet import load_model
+    from contourdesk.inference.model_library import load
+    from contourdesk.inference.nnunet import load_models
     from contourdesk.inference.predict import predict
 
     yield Progress(0, 0, "Loading the model…")
-    model = load_model(folder)
+    models = load(name, folds) if name else load_models(folder, folds)
     yield Progress(0, 0, "Preparing the image…")
-    return (yield from predict(volume, model, choose_device(device)))
+    return (yield from predict(volume, models, choose_device(device), options))
 
 
-def find_models(folder: Path) -> list[Path]:
-    """Model folders directly in `folder`, by name."""
-    return sorted(p.parent for p in folder.glob("*/plans.json"))
+def read_model(folder: Path, device: str) -> Job[tuple[Entry, str]]:
+    """Job: what is to be known of a model, and the device it would run on, in words. Raises UserError."""
+    yield Progress(0, 0, "Reading the model…")
+    from contourdesk.inference.device import choose_device, describe
+    from contourdesk.inference.model_library import read_entry
+
+    return read_entry(folder), describe(choose_device(device))
 
 
 class PredictPanel(QWidget):
     """Runs one model on the open case.
 
-    `finished` carries a sentence for the status bar, `failed` an exception for the user, `busy` whether it runs.
+    `finished` carries a sentence for the status bar, `failed` an exception for the user, `busy` whether it runs,
+    `noted` what the user should know about the result, `manage_wanted` that the list of models is to be opened.
     """
 
     finished = Signal(str)
     failed = Signal(object)
     busy = Signal(bool)
+    noted = Signal(object)  # tuple of sentences
     model_chosen = Signal(object)  # Path
+    manage_wanted = Signal()
 
     def __init__(self, models: Sequence[Path], device: str = "auto", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("predict_panel")
         self._session: ReviewSession | None = None
         self._base = 0
+        self._entries: dict[Path, Entry] = {}
+        self._box: Box | None = None
         self.runner = JobRunner(self)
+        self.reader = JobRunner(self)
+        self._reading: Path | None = None
         self.model = QComboBox()
         named(self.model, "model", "Model")
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(12)
         for folder in models:
             self.model.addItem(folder.name, folder)
-        self.model.addItem("Other model folder…", None)
         self.model.activated.connect(self._on_model)
+        self.manage = QToolButton()
+        named(self.manage, "models", "Models", "Models: what they are, add, remove, default of a body site")
+        self.manage.setIcon(icon("models"))
+        self.manage.setIconSize(icon_size(self))
+        self.manage.clicked.connect(self.manage_wanted)
+        self.options = PredictOptions()
+        self.options.unfolded.connect(self._read)
         self.device = QComboBox()
         named(self.device, "device", "Device that the model runs on")
         for text, value in DEVICES:
@@ -90,7 +119,12 @@ class PredictPanel(QWidget):
         self.text = QLabel()
         named(self.text, "segment_text")
         self.text.setWordWrap(True)
+        self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
+        self.needs = QLabel()
+        named(self.needs, "segment_needs", "Where the segmentation runs and the memory it needs")
+        self.needs.setWordWrap(True)
+        set_role(self.needs, "muted")
         self._build()
         self.button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
@@ -98,6 +132,9 @@ class PredictPanel(QWidget):
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
         self.runner.cancelled.connect(lambda: self._end("Cancelled. Nothing was changed."))
+        self.reader.succeeded.connect(self._on_read)
+        self.reader.failed.connect(lambda error: self.options.show_failure(str(error)))
+        self.reader.cancelled.connect(self._read)
         self._show_running(False)
 
     def _build(self) -> None:
@@ -111,14 +148,18 @@ class PredictPanel(QWidget):
             set_role(label, "muted")
             label.setBuddy(widget)
             grid.addWidget(label, row, 0)
-            grid.addWidget(widget, row, 1)
+            grid.addWidget(widget, row, 1, 1, 1 if widget is self.model else 2)
+        grid.addWidget(self.manage, 0, 2)
         layout.addLayout(grid)
+        layout.addWidget(self.options)
         buttons = QHBoxLayout()
         buttons.addWidget(self.button, 2)
         buttons.addWidget(self.cancel_button, 1)
         layout.addLayout(buttons)
+        layout.addWidget(self.needs)
         layout.addWidget(self.text)
         layout.addWidget(self.bar)
+        self.needs.hide()
         # Their room is kept, so that nothing jumps when a segmentation begins.
         self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
         self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
@@ -134,21 +175,57 @@ class PredictPanel(QWidget):
         return self.runner.running
 
     def set_session(self, session: ReviewSession | None) -> None:
-        """Work on another session; what runs for the last one is cancelled."""
+        """Work on another session, with its body site's default model; what runs for the last one is cancelled."""
         self.runner.cancel()
         self._session = session
         self.text.clear()
+        self.needs.hide()
+        self.options.set_shape(None if session is None else session.case.volume.grid.shape)
+        if session is not None:
+            source = session.case.source
+            part = str(source.header.get("BodyPartExamined", "")) if source.header is not None else ""
+            self.choose_default(site_of(f"{source.description} {part}"))
         self._show_running(self.running)
+
+    def set_models(self, entries: Sequence[Entry]) -> None:
+        """Offer these models, and those folders that are offered already and are not among them."""
+        chosen = self.model.currentData()
+        others = [self.model.itemData(i) for i in range(self.model.count())]
+        others = [folder for folder in others if folder not in self._entries]
+        there = [entry for entry in entries if entry.is_there]
+        self._entries = {Path(entry.folder): entry for entry in there}
+        with QSignalBlocker(self.model):
+            self.model.clear()
+            for folder, entry in self._entries.items():
+                self.model.addItem(entry.name, folder)
+                self.model.setItemData(self.model.count() - 1, _tip(entry), Qt.ItemDataRole.ToolTipRole)
+            for folder in others:
+                if folder not in self._entries:
+                    self._add_folder(folder)
+            self.model.setCurrentIndex(max(0, self._row(chosen)))
+        self._show_options()
+
+    def choose_default(self, site: str | None) -> None:
+        """Choose the default model of a body site, where there is one; else leave the choice."""
+        name = defaults().get(site or "")
+        row = next((self._row(folder) for folder, entry in self._entries.items() if entry.name == name), -1)
+        if row >= 0:
+            self.model.setCurrentIndex(row)
+            self._show_options()
 
     def choose_model(self, folder: Path) -> None:
         """Put a model folder into the list and choose it."""
-        row = next((i for i in range(self.model.count()) if self.model.itemData(i) == folder), -1)
-        if row < 0:
-            row = self.model.count() - 1
-            self.model.insertItem(row, folder.name, folder)
-            self.model.setItemData(row, str(folder), 3)  # the tool tip
-        self.model.setCurrentIndex(row)
-        self._last_model = row
+        if self._row(folder) < 0:
+            self._add_folder(folder)
+        self.model.setCurrentIndex(self._row(folder))
+        self._show_options()
+
+    def _add_folder(self, folder: Path) -> None:
+        self.model.addItem(folder.name, folder)
+        self.model.setItemData(self.model.count() - 1, str(folder), Qt.ItemDataRole.ToolTipRole)
+
+    def _row(self, folder: object) -> int:
+        return next((i for i in range(self.model.count()) if self.model.itemData(i) == folder), -1)
 
     def set_device(self, device: str) -> None:
         """Choose a device by its name in the settings."""
@@ -159,12 +236,20 @@ class PredictPanel(QWidget):
         folder = self.model.currentData()
         if self._session is None or self.running:
             return
-        if folder is None:
-            self.failed.emit(UserError("No model is chosen.", "Choose a model folder in the list first."))
+        try:
+            if folder is None:
+                raise UserError("There is no model.", "Add one with the button beside the list of models.")
+            options, folds = self.options.chosen()
+        except UserError as error:
+            self.failed.emit(error)
             return
-        self._base, self._case = self._session.revision, self._session
-        self.runner.start(segment(self._session.case.volume, folder, self.device.currentData()), harmless=True)
+        self._base, self._case, self._box = self._session.revision, self._session, options.box
+        name = self._entries[folder].name if folder in self._entries else ""
+        volume = self._session.case.volume
+        self.runner.start(segment(volume, folder, self.device.currentData(), options, folds, name), harmless=True)
         self.text.setText("Starting…")
+        self.needs.hide()
+        self.needs.clear()
         self.bar.setRange(0, 0)
         self._show_running(True)
 
@@ -177,19 +262,38 @@ class PredictPanel(QWidget):
 
     # -- slots ----------------------------------------------------------------------------------------------------
 
-    _last_model = 0
     _case: ReviewSession | None = None
 
-    def _on_model(self, row: int) -> None:
-        if self.model.itemData(row) is not None:
-            self._last_model = row
-            self.model_chosen.emit(self.model.itemData(row))
+    def _on_model(self, _row: int) -> None:
+        self._show_options()
+        self.model_chosen.emit(self.model.currentData())
+
+    def _show_options(self) -> None:
+        """Offer what is known of the model; read it when the options are looked at."""
+        folder = self.model.currentData()
+        self.options.show_entry(self._entries.get(folder))
+        if self.options.header.isChecked():
+            self._read()
+
+    def _read(self) -> None:
+        folder = self.model.currentData()
+        if folder is None or not self.options.header.isChecked():
             return
-        self.model.setCurrentIndex(self._last_model)
-        chosen = QFileDialog.getExistingDirectory(self, "Choose a model folder (with plans.json)")
-        if chosen:
-            self.choose_model(Path(chosen))
-            self.model_chosen.emit(Path(chosen))
+        if self.reader.running:
+            if self._reading != folder:
+                self.reader.cancel()  # and comes back here
+            return
+        self._reading = folder
+        self.reader.start(read_model(folder, self.device.currentData()), harmless=True)
+
+    def _on_read(self, found: tuple[Entry, str]) -> None:
+        if self._reading != self.model.currentData():
+            self._read()
+            return
+        entry, device = found
+        if self._reading in self._entries:
+            self._entries[self._reading] = entry
+        self.options.show_entry(entry, device)
 
     def _on_progress(self, step: Progress) -> None:
         if not self.cancel_button.isEnabled():
@@ -197,17 +301,24 @@ class PredictPanel(QWidget):
         self.bar.setRange(0, step.total)
         self.bar.setValue(step.done)
         self.text.setText(step.text)
+        if step.note and step.note not in self.needs.text():
+            self.needs.setText(f"{self.needs.text()} {step.note}.".strip())
+            self.needs.show()
 
-    def _on_result(self, structures: list[Structure]) -> None:
+    def _on_result(self, structures: Prediction) -> None:
         if self._session is None or self._session is not self._case:
             self._end("The result was for another case and was dropped.")
             return
         if not self.cancel_button.isEnabled():
             self._end("Cancelled. Nothing was changed.")
             return
-        self._session.add_proposals(structures, base_revision=self._base)
+        self._session.add_proposals(
+            structures, base_revision=self._base, confidence=structures.confidence, box=self._box
+        )
+        if structures.notes:
+            self.noted.emit(structures.notes)
         empty = [s.name for s in structures if s.mask.is_empty]
-        text = f"{len(structures) - len(empty)} structures proposed."
+        text = f"{len(structures) - len(empty)} structures proposed by {structures.device}."
         self._end(f"{text} Not found: {', '.join(empty)}." if empty else text)
 
     def _on_failure(self, error: BaseException) -> None:
@@ -224,6 +335,10 @@ class PredictPanel(QWidget):
         self.button.setText("Segmenting…" if running else "Segment")
         self.cancel_button.setEnabled(running)
         self.bar.setVisible(running)
-        self.model.setEnabled(not running)
-        self.device.setEnabled(not running)
+        for widget in (self.model, self.manage, self.device, self.options):
+            widget.setEnabled(not running)
         self.busy.emit(running)
+
+
+def _tip(entry: Entry) -> str:
+    return entry.describe() if entry.organs else entry.folder
