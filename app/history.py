@@ -54,11 +54,13 @@ class Header:
     edited: bool
     group: str = ""
     locked: bool = False
+    blind: str = ""
 
     @classmethod
     def of(cls, s: Structure) -> Header:
         """The header of a structure."""
-        return cls(s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited, s.group, s.locked)
+        given = (s.name, s.colour, s.provenance, s.interpreted_type, s.decision, s.edited, s.group, s.locked, s.blind)
+        return cls(*given)
 
     def put(self, s: Structure) -> Structure:
         """The structure with this header and its own id, masks and contours."""
@@ -72,6 +74,7 @@ class Header:
             edited=self.edited,
             group=self.group,
             locked=self.locked,
+            blind=self.blind,
         )
 
 

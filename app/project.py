@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from contourdesk.app import confidence_files
+from contourdesk.app import confidence_files, reading_files
 from contourdesk.app.case import Case
 from contourdesk.app.confidence import Confidence
 from contourdesk.app.errors import UserError
@@ -39,6 +39,7 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.history import EditHistory
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.journal import Journal, Waiting, last_revision, read_journal
+from contourdesk.app.readings import Reading
 from contourdesk.app.replay import rebuild, replay
 from contourdesk.app.resample import Resample
 from contourdesk.app.review import ReviewSession, Snapshot
@@ -98,6 +99,8 @@ class SavedReview:
     notes: tuple[str, ...] = ()
     resampled: Resample | None = None
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+    work: Mapping[str, Any] = field(default_factory=dict)
 
 
 # -- where -------------------------------------------------------------------------------------------------------
@@ -242,6 +245,7 @@ def save(
         else:
             held.lease.check()
         yield from confidence_files.write(folder, kept)
+        content[reading_files.KEY] = yield from reading_files.write(folder, snapshot.readings)
         write_atomically(folder / masks, buffer.getvalue())
         if held is not None:
             content["audit"] = asdict(held.head())
@@ -307,6 +311,9 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
     confidence, lost = confidence_files.read(folder, read, structures.grid.shape)
     if lost:
         notes.append("Some of the model's probabilities are damaged and can't be shown.")
+    readings, lost = reading_files.read(folder, read, structures.grid)
+    if lost:
+        notes.append("A former reading is damaged or gone; its file, if there is one, was left as it is.")
     yield Progress(2, 3, "Applying the journal")
     if recover:
         structures, revision = replay(structures, saved_revision, journal.records)
@@ -325,6 +332,8 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         notes=tuple(notes),
         resampled=_resampled(read),
         confidence=confidence,
+        readings=readings,
+        work=read.get("work") or {},
     )
 
 
@@ -347,6 +356,8 @@ def resume(case: Case, saved: SavedReview) -> ReviewSession:
         revision=saved.revision,
         history=saved.history,
         confidence=saved.confidence,
+        readings=saved.readings,
+        work=saved.work,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from contourdesk.app.confidence import Confidence, merge, merge_mask
 from contourdesk.app.geometry import Box
 from contourdesk.app.history import PresenceStep, Step
-from contourdesk.app.structures import Structure, StructureSet
+from contourdesk.app.structures import Mask, Structure, StructureSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +28,7 @@ def place_results(
     before: Mapping[str, Confidence],
     confidence: Mapping[str, Confidence],
     box: Box | None,
+    blind: bool = False,
 ) -> Placed:
     """Put a model's results among the structures.
 
@@ -40,11 +41,15 @@ def place_results(
     before : probabilities of the structures that are there, by id;  confidence : of the results.
     box : the part of the image that the model was asked for, all when None. A proposal of the same weights stays as it
         was outside it, one of other weights is not replaced.
+    blind : whether the reviewer draws before he sees the results: then each comes empty, with the result behind it.
     """
     steps: list[Step] = []
     ids: list[str] = []
     kept = dict(confidence)
     for new in results:
+        if blind:
+            new = replace(new, mask=Mask(), first=new.mask, blind="hidden")
+            box = None  # what is hidden is not mended in parts
         old = by_name(items, new.name)
         if old is not None and old.id not in ids and old.id not in touched and _replaceable(old, new, box):
             if box is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -31,6 +32,7 @@ from contourdesk.app.history import (
 )
 from contourdesk.app.limits import Limits, check_unlocked, limit
 from contourdesk.app.proposals import by_name, place_results
+from contourdesk.app.readings import Reading, reader_of
 from contourdesk.app.resample_masks import planes_of_slices
 from contourdesk.app.structures import (
     MAX_NAME,
@@ -53,8 +55,8 @@ _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to str
 class Change:
     """What a view has to redraw.
 
-    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped", "locked" or "reset"
-    (everything); `box` is the tight box of changed voxels for "mask".
+    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped", "locked", "revealed" (its
+    hidden proposal) or "reset" (everything); `box` is the tight box of changed voxels for "mask".
     """
 
     what: str
@@ -82,6 +84,8 @@ class Snapshot:
     revision: int
     reviewer: str
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+    work: Mapping[str, Any] = field(default_factory=dict)
 
 
 def now() -> str:
@@ -96,7 +100,8 @@ class ReviewSession:
     ----------
     case : what was read.
     reviewer : name written into decisions and edits; may be set later.
-    structures, revision, history, confidence : a state to go on from (see `project.resume`); else the case's own.
+    structures, revision, history, confidence, readings, work : a state to go on from (see `project.resume`); else the
+        case's own.
 
     Attributes
     ----------
@@ -105,6 +110,9 @@ class ReviewSession:
     journal : called with a `Record` after each change, or None. What it raises reaches the caller of the edit; the
         edit itself stands by then.
     audit : called with what `note` is given, or None.
+    blind : whether a model's results are hidden until the reviewer has drawn his own.
+    readings : what former readers made of the structures, the oldest first.
+    work : what is kept with the review besides, as JSON: figures and seconds by structure id (see `figures`).
     read_only : why nothing may be changed, a sentence; empty when all may be.
     """
 
@@ -119,6 +127,8 @@ class ReviewSession:
         revision: int = 0,
         history: EditHistory | None = None,
         confidence: Mapping[str, Confidence] | None = None,
+        readings: Sequence[Reading] = (),
+        work: Mapping[str, Any] | None = None,
     ) -> None:
         self.case = case
         self.reviewer = reviewer
@@ -126,6 +136,9 @@ class ReviewSession:
         self.journal: Callable[[Record], None] | None = None
         self.audit: Callable[[str, dict[str, object]], None] | None = None
         self.read_only = ""
+        self.blind = False
+        self.readings = tuple(readings)
+        self.work = dict(work or {})
         self._structures = case.structures if structures is None else structures
         self._revision = revision
         self._history = EditHistory() if history is None else history
@@ -147,12 +160,12 @@ class ReviewSession:
     @property
     def can_undo(self) -> bool:
         """Whether there is something to undo."""
-        return bool(self._history.done)
+        return bool(self._history.done) and not self.read_only
 
     @property
     def can_redo(self) -> bool:
         """Whether there is something to redo."""
-        return bool(self._history.undone)
+        return bool(self._history.undone) and not self.read_only
 
     @property
     def undo_text(self) -> str:
@@ -172,11 +185,13 @@ class ReviewSession:
     def snapshot(self) -> Snapshot:
         """The state now, frozen. Costs nothing: no voxel is copied."""
         kept = {s.id: self._confidence[s.id] for s in self._structures if s.id in self._confidence}
-        return Snapshot(self.case, self._structures, self._revision, self.reviewer, kept)
+        state = (self.case, self._structures, self._revision, self.reviewer)
+        return Snapshot(*state, kept, self.readings, dict(self.work))
 
     def confidence(self, structure_id: str | None) -> Confidence | None:
-        """The model's probabilities of a structure, None where there are none."""
-        return None if structure_id is None else self._confidence.get(structure_id)
+        """The model's probabilities of a structure, None where there are none, or are not to be shown yet."""
+        hidden = any(s.id == structure_id and s.blind == "hidden" for s in self._structures)
+        return None if structure_id is None or hidden else self._confidence.get(structure_id)
 
     # -- masks ---------------------------------------------------------------------------------------------------
 
@@ -269,7 +284,8 @@ class ReviewSession:
             self._inside(new.mask)
         base = self._revision if base_revision is None else base_revision
         touched = {key for key, at in self._touched.items() if at > base}
-        placed = place_results(self._structures, structures, touched, self._confidence, confidence or {}, box)
+        before = self._structures, structures, touched, self._confidence, confidence or {}
+        placed = place_results(*before, box, self.blind)
         if placed.steps:
             self._confidence = bounded({**self._confidence, **placed.confidence}, (s.id for s in placed.items))
             self._do("model", "Add model results", placed.steps)
@@ -341,6 +357,28 @@ class ReviewSession:
     def is_locked(self, structure_id: str) -> bool:
         """Whether a structure is locked. Raises KeyError."""
         return self._structures.get(structure_id).locked
+
+    def show_proposal(self, structure_id: str) -> None:
+        """Let a hidden proposal be seen. Raises UserError while the reviewer has drawn nothing, KeyError."""
+        old = self._structures.get(structure_id)
+        if old.blind != "hidden":
+            return
+        if old.mask.is_empty:
+            raise UserError(f"{old.name} is empty yet.", "Draw your own contour before you look at the proposal.")
+        self._put_header(old, "reveal", f"Show the proposal of {old.name}", replace(Header.of(old), blind="shown"))
+
+    def begin_reading(self, person: str) -> None:
+        """Keep all contours and decisions as the reading of who made them; `person` reads from now on.
+
+        All decisions are open again, as one undo step; the contours stay for the next reader to change.
+        """
+        reader = reader_of(self._structures, self.reviewer)
+        self.readings = (*self.readings, Reading(reader, now(), self._structures))
+        self.reviewer = person
+        decided = [s for s in self._structures if s.decision.state != "unreviewed"]
+        steps = [HeaderStep(s.id, Header.of(s), replace(Header.of(s), decision=Decision())) for s in decided]
+        if steps:
+            self._do("reading", f"Next reading, by {person}", steps)
 
     def _put_header(self, old: Structure, tool: str, text: str, after: Header) -> None:
         before = Header.of(old)
@@ -419,6 +457,7 @@ def _changes(edit: Edit, forward: bool) -> list[Change]:
                 ("decided", a.decision != b.decision),
                 ("locked", a.locked != b.locked),
                 ("regrouped", a.group != b.group),
+                ("revealed", a.blind != b.blind),
             ):
                 if differs:
                     out.append(Change(what, step.structure_id))

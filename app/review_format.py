@@ -52,6 +52,7 @@ def header_from_json(read: dict[str, Any]) -> Header:
         edited=bool(read["edited"]),
         group=str(read.get("group", "")),
         locked=bool(read.get("locked", False)),
+        blind=str(read.get("blind", "")),
     )
 
 
@@ -217,6 +218,7 @@ def case_to_json(snapshot: Snapshot) -> dict[str, Any]:
         "resampled": None if source.resampled is None else source.resampled.to_json(),
         "grid": {"shape": grid.shape, "affine": grid.affine.tolist(), "frame": grid.frame_of_reference_uid},
         "structures": [structure_to_json(s) for s in snapshot.structures],
+        "work": dict(snapshot.work),
     }
 
 

@@ -185,7 +185,8 @@ class Structure:
     RT ROI Interpreted Type (ORGAN, PTV, EXTERNAL, ...). `group` is the reviewer's own heading in the list, empty for
     the one that goes with the type. A `locked` structure is neither changed nor drawn over. `first` is the mask as a
     model proposed it or a file brought it, kept from the first edit on; None before it, for what a reviewer drew, and
-    in reviews of before it was kept.
+    in reviews of before it was kept. `blind` is "hidden" while `first` must not be shown to the reviewer, who draws his
+    own first, "shown" from when he asked for it, and empty where it was never hidden.
 
     `contours` are imported ones that still hold, as they came; None when there never were any. An edit takes away
     those of the slices whose voxels it changed, and undoing it brings them back; points, open lines and what lies off
@@ -205,6 +206,7 @@ class Structure:
     group: str = ""
     locked: bool = False
     first: Mask | None = None
+    blind: str = ""
 
     def volume_ml(self, grid: Grid) -> float:
         """Volume in millilitres: voxels set times voxel volume."""

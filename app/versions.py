@@ -24,7 +24,7 @@ def versions(session: ReviewSession, structure_id: str) -> list[Version]:
     """The versions that there are, the oldest first; "now" is always among them. Raises KeyError."""
     structure = session.structures.get(structure_id)
     out = []
-    first = first_mask(structure)
+    first = shown_first(structure)
     if first is not None:
         out.append(Version("first", first_text(structure), first))
     accepted = accepted_mask(structure, session.edits)
@@ -39,9 +39,15 @@ def first_text(structure: Structure) -> str:
     return "Proposal of the model" if structure.provenance.model else "As imported"
 
 
+def shown_first(structure: Structure) -> Mask | None:
+    """The mask as it was proposed or imported, None where there is none or the reviewer must not see it yet."""
+    return None if structure.blind == "hidden" else first_mask(structure)
+
+
 def ghost(structure: Structure) -> Mask | None:
     """The first version where the mask is another by now, else None."""
-    return None if structure.first is None or structure.first is structure.mask else structure.first
+    first = shown_first(structure)
+    return None if first is structure.mask else first
 
 
 def accepted_mask(structure: Structure, done: tuple[Edit, ...]) -> Mask | None:
