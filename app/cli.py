@@ -61,6 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     _segment_options(command("segment", "segment cases without a window, one folder per case"))
     _export_options(command("export", "write the structures of a review folder"))
     _check_options(command("check", "say what is wrong with images, structure sets or model folders"))
+    _audit_options(command("audit", "print who did what when in a review, and say whether that was tampered with"))
     _train_options(command("train", "train a model on an nnU-Net raw dataset"))
     _model_options(command("model", "look at a model"))
     return parser
@@ -145,6 +146,12 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take --structures by their coordinates also when their references are missing or name other images",
     )
+
+
+def _audit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("review", type=Path, metavar="REVIEW_FOLDER", help="folder that the review was saved in")
+    parser.add_argument("--csv", action="store_true", help="as a table for other programs")
+    parser.epilog = f"exits with 3 when lines were changed, removed, moved or put in; each is named\n{_EPILOG}"
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -278,6 +285,12 @@ def _check(options: argparse.Namespace) -> int:
     return max(guarded(partial(check, path), str(path)) for path in options.paths)
 
 
+def _audit(options: argparse.Namespace) -> int:
+    from contourdesk.app.audit_command import show_audit
+
+    return show_audit(options.review, as_csv=options.csv)
+
+
 def _train(options: argparse.Namespace) -> int:
     from contourdesk.app.console import run_job, run_job_as_json, say
     from contourdesk.inference.device import choose_device
@@ -329,6 +342,7 @@ _COMMANDS = {
     "segment": _segment,
     "export": _export,
     "check": _check,
+    "audit": _audit,
     "train": _train,
     "model": _model,
 }

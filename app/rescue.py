@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -129,16 +128,19 @@ def _elsewhere(snapshot: Snapshot, place: Place, extra: Mapping[str, Any] | None
     raise failure or UserError("There is no other place to save to.", "Free some space.")
 
 
-def rescue_folders(folder: Path) -> Iterator[Path]:
-    """Places for a copy of the review `folder`, the best first: user data, home, temporary files."""
-    stamp = f"{folder.name}-{datetime.now():%Y%m%d-%H%M%S}"
+def rescue_roots() -> list[Path]:
+    """Folders that copies are made in, the best first: in user data, home, temporary files."""
     roots = [data_dir() / RESCUED]
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # there is no home
         roots.append(Path.home() / "contourdesk-rescued")
-    roots.append(Path(tempfile.gettempdir()) / f"contourdesk-rescued-{os.getpid()}")
-    for root in roots:
+    return [*roots, Path(tempfile.gettempdir()) / "contourdesk-rescued"]
+
+
+def rescue_folders(folder: Path) -> Iterator[Path]:
+    """Places for a copy of the review `folder`, the best first."""
+    for root in rescue_roots():
         if folder.resolve().parent != root.resolve():
-            yield root / stamp
+            yield root / f"{folder.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
 def side_folder(folder: Path) -> Path:

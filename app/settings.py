@@ -25,7 +25,7 @@ class Settings:
     """What the user chose. Paths are text so that a folder of another machine does no harm.
 
     `review_root` empty means the default place; `device` is "auto", "cpu", "cuda" or "cuda:1"; `opacity` 0 to 1;
-    `default_model` a folder, or empty for the bundled model.
+    `default_model` a folder, or empty for the bundled model; `worklist` are folders of cases.
     """
 
     reviewer: str = ""
@@ -36,6 +36,7 @@ class Settings:
     display_mode: str = "outline"
     opacity: float = 0.5
     default_model: str = ""
+    worklist: tuple[str, ...] = ()
 
     def with_recent(self, path: Path | str) -> Settings:
         """With `path` at the head of the recent ones, once, at most ten of them."""
@@ -97,8 +98,9 @@ def _from_json(read: dict[str, Any]) -> Settings:
     values: dict[str, Any] = {}
     for f in fields(Settings):
         value = read.get(f.name, f.default)
-        if f.name == "recent":
-            values[f.name] = tuple(p for p in value if isinstance(p, str))[:MAX_RECENT] if _is_list(value) else ()
+        if f.name in ("recent", "worklist"):
+            most = MAX_RECENT if f.name == "recent" else None
+            values[f.name] = tuple(p for p in value if isinstance(p, str))[:most] if _is_list(value) else ()
         elif f.name == "opacity":
             number = isinstance(value, int | float) and not isinstance(value, bool)
             values[f.name] = min(1.0, max(0.0, float(value))) if number else f.default

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,50 +14,73 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, run
 from contourdesk.app.journal import Journal
-from contourdesk.app.project import open_review, save
-from contourdesk.app.review import Record, ReviewSession
+from contourdesk.app.record_keeper import RecordKeeper
+from contourdesk.app.rescue import Kept, Place, keep
+from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.jobs import JobRunner
 
 log = logging.getLogger(__name__)
 
 EVERY_MS = 20_000
+_LOOK_MS = 200
+_PATIENCE_S = 5.0
 
 
 class Autosave(QObject):
     """Saves one session at a time.
 
-    `state_changed` carries a text for the status bar and whether all is well; `failed` an exception, once for each
-    row of failures: the session stays as it is, and every later save tries again.
+    `state_changed` carries a text for the status bar and whether all is well; `trouble` what stands in the way of
+    saving and where the work is meanwhile, for as long as that is so, and an empty text when it is over; `failed` an
+    exception when the work could be saved nowhere, once for each row of failures.
+
+    Attributes
+    ----------
+    extra : asked at each save for what goes into ``case.json`` besides.
     """
 
     state_changed = Signal(str, bool)
+    trouble = Signal(str)
     failed = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.session: ReviewSession | None = None
-        self.folder: Path | None = None
-        self.journal: Journal | None = None
+        self.extra: Callable[[], Mapping[str, Any]] = dict
+        self._place: Place | None = None
+        self._keeper = RecordKeeper()
         self._saved = -1  # revision
-        self._saving = -1
         self._again = self._broken = False
+        self._trouble_since = ""
         self.runner = JobRunner(self)
-        self.runner.succeeded.connect(self._on_saved)
+        self.runner.succeeded.connect(self._on_kept)
         self.runner.failed.connect(self._on_failed)
-        self._timer = QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.save_if_changed)
+        self._timer, self._look = QTimer(self), QTimer(self)
+        for timer, every, slot in ((self._timer, EVERY_MS, self._on_time), (self._look, _LOOK_MS, self._on_look)):
+            timer.setInterval(every)
+            timer.timeout.connect(slot)
+
+    @property
+    def folder(self) -> Path | None:
+        """The review folder of the session."""
+        return None if self._place is None else self._place.folder
+
+    @property
+    def journal(self) -> Journal | None:
+        """The open journal there, None while there is none."""
+        return None if self._place is None else self._place.journal
 
     def begin(self, session: ReviewSession, folder: Path, journal: Journal | None) -> None:
         """Look after `session`, which was just saved to `folder`; without a journal that failed and is tried again."""
-        self.session, self.folder = session, folder
+        self.session, self._place = session, Place(folder, journal)
         self._saved, self._broken = session.revision if journal is not None else -1, journal is None
+        self._keeper = RecordKeeper()
+        self._attach()
         if journal is not None:
-            self._attach(journal)
             self._say_saved()
         else:
             self.state_changed.emit("Not saved", False)
         self._timer.start()
+        self._look.start()
 
     @property
     def changed(self) -> bool:
@@ -74,28 +99,40 @@ class Autosave(QObject):
 
     def save_now(self) -> None:
         """Save in a worker; when a save is running, once more after it."""
-        if self.session is None or self.folder is None:
+        if self.session is None or self._place is None:
             return
         if self.runner.running:
             self._again = True
             return
-        self._saving = self.session.revision
-        snapshot = self.session.snapshot()
-        job: Job[Any] = save(snapshot, self.folder) if self.journal else open_review(snapshot, self.folder)
         self.state_changed.emit("Saving…", not self._broken)
-        self.runner.start(job)
+        self.runner.start(keep(self.session.snapshot(), self._with_missed(self._place), self.extra()))
+
+    def _with_missed(self, place: Place) -> Place:
+        """With the records that no journal took."""
+        records = (*place.waiting.records, *self._keeper.take_missed())
+        return replace(place, waiting=replace(place.waiting, records=records))
+
+    def flush(self) -> bool:
+        """Wait until every edit is in the journal; False when that takes longer than 5 s."""
+        return self._keeper.flush(_PATIENCE_S)
 
     def last_save(self) -> Job[None] | None:
         """The job that saves what is not saved yet, for leaving the case; None when there is nothing to save.
 
         Raises UserError when a save is still running after 5 s.
         """
-        if not self.runner.wait(5):
+        if not self.runner.wait(_PATIENCE_S):
             raise UserError("A save is still running.", "Wait a moment, then try again.")
         self.runner.deliver()  # its end may not be told yet
-        if self.session is None or self.folder is None or not self.changed:
+        if self.session is None or self._place is None or not self.changed:
             return None
-        return _save_and_release(self.session, self.folder, self.journal)
+        return self._save_to_leave(self.session, self._place)
+
+    def _save_to_leave(self, session: ReviewSession, place: Place) -> Job[None]:
+        kept = yield from keep(session.snapshot(), self._with_missed(place), self.extra())
+        self._place = kept.place
+        if kept.error is not None and kept.place.rescue is None:
+            raise kept.error
 
     def finish(self) -> None:
         """Save what is not saved yet, in this thread, for closing the window. Raises UserError."""
@@ -108,64 +145,103 @@ class Autosave(QObject):
     def end(self) -> None:
         """Let go of the session; call after its last save."""
         self._timer.stop()
+        self._look.stop()
+        self._keeper.close(_PATIENCE_S)
         if self.session is not None:
-            self.session.journal = None
-        if self.journal is not None:
-            self.journal.close()
-        self.session, self.folder, self.journal = None, None, None
+            self.session.journal = self.session.audit = None
+        if self._place is not None:
+            for journal in (self._place.journal, self._place.rescue):
+                if journal is not None:
+                    journal.close()
+        self.session, self._place = None, None
         self._again = self._broken = False
+        self._say_trouble("")
         self.state_changed.emit("", True)
 
     # -- slots ----------------------------------------------------------------------------------------------------
 
-    def _attach(self, journal: Journal) -> None:
-        if self.session is not None:
-            self.journal = journal
-            journal.attach(self.session)
-            self.session.journal = self._append
+    def _attach(self) -> None:
+        """Let the session write into the journals of its place; one that it has moved on from is closed."""
+        session, place = self.session, self._place
+        if session is None or place is None:
+            return
+        if place.journal is not None and place.journal.revision != session.revision:
+            waiting = place.journal.give_up()  # the session moved on while the folder was being made: next time
+            place = self._place = replace(place, journal=None, waiting=waiting)
+            self._again = True
+        if place.journal is not None:
+            place.journal.attach(session)
+        if place.rescue is not None and place.rescue.revision != session.revision:
+            self._again = True  # its journal would have a gap
+        self._keeper.journal, self._keeper.rescue = place.journal, place.rescue
+        session.journal, session.audit = self._keeper.put, self._keeper.note
 
-    def _append(self, record: Record) -> None:
-        # An edit must not fail because the disk is full: it stands in the session, and the user is told.
-        try:
-            if self.journal is not None:
-                self.journal.append(record)
-        except UserError as error:
-            self._report(error)
+    def _on_time(self) -> None:
+        if self._place is not None and (self.changed or self._place.rescue is not None):
+            self.save_now()
 
-    def _on_saved(self, result: object) -> None:
-        if isinstance(result, Journal):
-            if self.session is None or self.session.revision != result.revision:
-                result.close()  # it moved on while the folder was being made: next time
-                self._again = True
-            else:
-                self._attach(result)
+    def _on_look(self) -> None:
+        """See whether an edit could not be written, or the folder was taken over."""
+        failure = self._keeper.take_failure()
+        journal = self.journal
+        if failure is not None or (journal is not None and journal.lease.lost):
+            if failure is not None and not self._broken:
+                self._broken = True
+                self.state_changed.emit("Not saved", False)
+            self.save_now()
+
+    def _on_kept(self, kept: Kept) -> None:
         if self.session is None:
             return
-        self._broken = False
-        self._saved = self._saving
-        self._say_saved()
+        fresh = self._place is None or kept.place.journal is not self._place.journal
+        fresh = fresh or kept.place.rescue is not (self._place.rescue if self._place else None)
+        self._place = kept.place
+        self._broken = kept.error is not None
+        if fresh:
+            self._attach()
+        if kept.error is None:
+            self._saved = kept.revision
+            self._say_saved()
+        else:
+            self.state_changed.emit("Saved in another place only", False)
+        self._say_trouble(_trouble(kept, self._since(kept.error is not None)))
         if self._again:
             self._again = False
-            self.save_if_changed()
+            self.save_now()
+
+    def _since(self, broken: bool) -> str:
+        self._trouble_since = (self._trouble_since or f"{datetime.now():%H:%M}") if broken else ""
+        return self._trouble_since
 
     def _on_failed(self, error: Exception) -> None:
         self._again = False
-        if self.session is not None:
-            self._report(error)
-
-    def _report(self, error: Exception) -> None:
+        if self.session is None:
+            return
         self.state_changed.emit("Not saved", False)
-        if not self._broken:
-            self._broken = True
+        told, self._broken = self._trouble_since != "", True
+        self._say_trouble(f"{error} It could not be saved in any other place either. Don't close the program.")
+        self._since(True)
+        if not told:
             self.failed.emit(error)
+
+    def _say_trouble(self, text: str) -> None:
+        self.trouble.emit(text)
 
     def _say_saved(self) -> None:
         self.state_changed.emit(f"Saved {datetime.now():%H:%M}", True)
         self.note_change()
 
 
-def _save_and_release(session: ReviewSession, folder: Path, journal: Journal | None) -> Job[None]:
-    if journal is not None:
-        yield from save(session.snapshot(), folder)
-    else:
-        (yield from open_review(session.snapshot(), folder)).close()
+def _trouble(kept: Kept, since: str) -> str:
+    """What to tell the user for as long as it is so."""
+    place = kept.place
+    if kept.error is not None and place.rescue is not None:
+        return (
+            f"Since {since}: {kept.error.message} Nothing is lost: your work is in {place.rescue.folder}. "
+            "Go on; saving in its own place is tried every 20 seconds."
+        )
+    if place.lost_to is not None:
+        who = place.lost_to.text.replace(" has this case open since ", " has had this case since ")
+        what = who if place.lost_to.epoch else "Someone else has changed this review in the meantime"
+        return f"{what}. Nothing of yours or theirs is lost: your edits are kept apart, in {place.folder}."
+    return ""

@@ -14,18 +14,12 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 from contourdesk.app.case import Case
 from contourdesk.app.dicom_read import SeriesInfo, read_series
 from contourdesk.app.errors import UserError
+from contourdesk.app.first_look import open_with_look
+from contourdesk.app.jobs import Job
 from contourdesk.app.journal import Journal
-from contourdesk.app.opening import open_path
-from contourdesk.app.project import (
-    CASE,
-    ReviewInfo,
-    SavedReview,
-    default_review_folder,
-    load,
-    needs_recovery,
-    open_review,
-    resume,
-)
+from contourdesk.app.lease import Holder, ReviewHeld
+from contourdesk.app.project import ReviewInfo, SavedReview, default_review_folder, load, open_review, resume
+from contourdesk.app.reopening import ReviewState, load_all, review_state
 from contourdesk.app.resample import Resample
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.settings import Settings
@@ -50,6 +44,12 @@ class CaseOpening(QObject):
 
     `opened` carries (session, review folder, journal or None, notes); `failed` an exception; `gave_up` nothing.
     While it goes on, the case that is open stays open; it is saved and let go at the very end.
+
+    A review that someone else has open comes as a session that is `read_only`, without a journal.
+
+    Attributes
+    ----------
+    ready : asked with a path and a series (or "") for a job that gives its case, read ahead; None when there is none.
     """
 
     opened = Signal(object, object, object, object)
@@ -61,19 +61,43 @@ class CaseOpening(QObject):
         self._page, self._autosave, self._window = page, autosave, window
         self._settings = Settings()
         self._review: ReviewInfo | None = None
+        self._series = ""
         self._resample = False
+        self.ready: Callable[[Path, str], Job[Case | None] | None] = lambda path, series: None
         page.failed.connect(self.failed)
         page.cancelled.connect(self.gave_up)
 
     def start(
-        self, path: Path, settings: Settings, review: ReviewInfo | None = None, *, resample: bool = False
+        self,
+        path: Path,
+        settings: Settings,
+        review: ReviewInfo | None = None,
+        *,
+        resample: bool = False,
+        series: str = "",
     ) -> None:
         """Open what lies at `path`; with `review`, the series that it is about, to go on with it.
 
         With `resample`, a series that needs it is resampled without asking, as is one that a review was made on so.
+        `series` is the UID of the one to open where there are several.
         """
         self._settings, self._review, self._resample = settings, review, resample
-        self._page.start(open_path(path), f"Opening {path.name or path}", self._on_found)
+        self._series = series or (review.series_uid if review is not None else "")
+        self._page.look.show_look(None)
+        ahead = self.ready(path, self._series)
+        if ahead is None:
+            self._find(path)
+        else:
+            self._page.start(ahead, f"Opening {path.name or path}", lambda case: self._on_ahead(path, case))
+
+    def _on_ahead(self, path: Path, case: Case | None) -> None:
+        if case is None:  # its files have changed since
+            self._find(path)
+        else:
+            self._on_case(case)
+
+    def _find(self, path: Path) -> None:
+        self._page.start(open_with_look(path), f"Opening {path.name or path}", self._on_found)
 
     # -- finding --------------------------------------------------------------------------------------------------
 
@@ -85,6 +109,7 @@ class CaseOpening(QObject):
             self._read_reviewed(found, self._review)
             return
         possible = [s for s in found if s.usable or s.resample is not None]
+        possible = [s for s in possible if s.uid == self._series] or possible
         if len(possible) == 1 and (possible[0].usable or self._resample):
             self._read(possible[0], possible[0].resample)
             return
@@ -111,20 +136,63 @@ class CaseOpening(QObject):
 
     def _on_case(self, case: Case) -> None:
         try:
-            folder = default_review_folder(case, self._settings)
-            if folder == self._autosave.folder:
-                self._autosave.state_changed.emit("This case is open already", True)
-                self.gave_up.emit()
-            elif not (folder / CASE).exists():
-                self._begin(ReviewSession(case, self._reviewer()), folder, ())
-            elif needs_recovery(folder):
-                self._ask_recovery(case, folder)
-            elif self._review is not None:
-                self._load(case, folder, recover=False)
-            else:
-                self._ask_reopen(case, folder)
+            folder = self._review.folder if self._review else default_review_folder(case, self._settings)
         except UserError as error:
             self.failed.emit(error)
+            return
+        if folder == self._autosave.folder:
+            self._autosave.state_changed.emit("This case is open already", True)
+            self.gave_up.emit()
+            return
+        self._page.start(
+            review_state(folder), "Looking for a review", lambda state: self._on_state(case, folder, state)
+        )
+
+    def _on_state(self, case: Case, folder: Path, state: ReviewState) -> None:
+        if state.holder is not None:
+            self._view(case, folder, state.holder)
+        elif not state.exists:
+            self._begin(ReviewSession(case, self._reviewer()), folder, ())
+        elif state.unsaved:
+            self._ask_recovery(case, folder)
+        elif self._review is not None:
+            self._load(case, folder, recover=False)
+        else:
+            self._ask_reopen(case, folder)
+
+    def _view(self, case: Case, folder: Path, holder: Holder) -> None:
+        """Show a review that someone else has open, without a way to change it."""
+
+        def then(found: tuple[SavedReview, Holder | None]) -> None:
+            saved, still = found
+            try:
+                session = resume(case, saved)
+            except UserError as error:
+                self.failed.emit(error)
+                return
+            session.read_only = f"{(still or holder).text}."
+            self._leave(lambda: self._finish(session, folder, None, saved.notes))
+
+        self._page.start(load_all(folder), "Reading the review", then)
+
+    def take_over(self, case: Case, folder: Path) -> None:
+        """Ask whether to take a review over from who has it open, and do it."""
+
+        def then(found: tuple[SavedReview, Holder | None]) -> None:
+            _, holder = found
+            if holder is None:
+                self._load(case, folder, recover=True)
+                return
+            self._ask(
+                "take_over_dialog",
+                f"{holder.text}. Take it over?",
+                "They may be working on it now. What they have done so far comes to you. What they do from now on is "
+                "kept in a copy of their own, and they are told. The audit trail notes it.",
+                [("Take over", "take_over", lambda: self._load(case, folder, recover=True, take_over=True))],
+            )
+
+        self._page.look.show_look(None)
+        self._page.start(load_all(folder), "Reading the review", then)
 
     def _ask_recovery(self, case: Case, folder: Path) -> None:
         self._ask(
@@ -178,7 +246,7 @@ class CaseOpening(QObject):
             return
         self._begin(ReviewSession(case, self._reviewer()), folder, (f"The old review is kept as {kept.name}.",))
 
-    def _load(self, case: Case, folder: Path, *, recover: bool) -> None:
+    def _load(self, case: Case, folder: Path, *, recover: bool, take_over: bool = False) -> None:
         def then(saved: SavedReview) -> None:
             try:
                 session = resume(case, saved)
@@ -191,7 +259,7 @@ class CaseOpening(QObject):
             note = f"{edits if saved.recovered else ''}Reopened as you left it on {when(saved.saved_at)}."
             if recover and saved.recovered:
                 note = f"{edits}The last save was on {when(saved.saved_at)}."
-            self._begin(session, folder, (note, *saved.notes))
+            self._begin(session, folder, (note, *saved.notes), take_over=take_over)
 
         self._page.start(load(folder, recover=recover), "Reopening the review", then)
 
@@ -200,18 +268,24 @@ class CaseOpening(QObject):
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def _begin(self, session: ReviewSession, folder: Path, notes: tuple[str, ...]) -> None:
+    def _begin(self, session: ReviewSession, folder: Path, notes: tuple[str, ...], *, take_over: bool = False) -> None:
         """Save and let go of the case that is open, then make the review folder of the new one."""
-
-        def make_folder(_: object = None) -> None:
-            self._autosave.end()
-            self._page.start(
-                open_review(session.snapshot(), folder),
+        self._leave(
+            lambda: self._page.start(
+                open_review(session.snapshot(), folder, take_over=take_over),
                 "Preparing the review",
-                lambda journal: self._finish(session, folder, journal, notes),
+                lambda journal: self._finish(session, folder, journal, (*_taken_from(journal), *notes)),
                 lambda error: self._without_journal(session, folder, notes, error),
                 harmless=False,
             )
+        )
+
+    def _leave(self, then: Callable[[], None]) -> None:
+        """Save and let go of the case that is open; then go on."""
+
+        def let_go(_: object = None) -> None:
+            self._autosave.end()
+            then()
 
         try:
             leaving = self._autosave.last_save()
@@ -219,9 +293,9 @@ class CaseOpening(QObject):
             self.failed.emit(error)
             return
         if leaving is None:
-            make_folder()
+            let_go()
         else:
-            self._page.start(leaving, "Saving the open review", make_folder, harmless=False)
+            self._page.start(leaving, "Saving the open review", let_go, harmless=False)
 
     def _finish(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self.opened.emit(session, folder, journal, (*session.case.source.notes, *notes))
@@ -229,8 +303,18 @@ class CaseOpening(QObject):
     def _without_journal(
         self, session: ReviewSession, folder: Path, notes: tuple[str, ...], error: BaseException
     ) -> None:
-        """Show the case though its review folder can't be written; but never beside another program that has it."""
-        if isinstance(error.__cause__, BlockingIOError) or not isinstance(error, UserError):
+        """Show the case though its review folder can't be written; what someone else has just opened, read-only."""
+        if isinstance(error, ReviewHeld):
+            self._view(session.case, folder, error.holder)
+        elif isinstance(error, UserError):
+            self._finish(session, folder, None, (*notes, str(error)))
+        else:
             self.failed.emit(error)
-            return
-        self._finish(session, folder, None, (*notes, str(error)))
+
+
+def _taken_from(journal: Journal) -> tuple[str, ...]:
+    """What there is to say of a holder that has shown no sign of life."""
+    before = journal.lease.before
+    if before is None or before.dead or not before.stale:
+        return ()
+    return (f"{before.text}, but gave no sign of life for a while. You have taken it over.",)

@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QMessageBox, QPlainTextEdit, QVBoxLayout, QWidget
 
 from contourdesk.app.errors import UserError
 from contourdesk.widgets.theme import em, named, set_role
@@ -93,3 +93,18 @@ class ErrorDialog(QDialog):
 def show_error(parent: QWidget | None, error: BaseException, title: str = "") -> None:
     """Show the dialog and return at once; the program goes on behind it."""
     ErrorDialog(parent, error, title).open()
+
+
+def close_all_the_same(parent: QWidget, error: BaseException) -> bool:
+    """Ask whether to close although the last edits could be saved nowhere."""
+    fact, advice = describe(error)
+    box = QMessageBox(
+        QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=parent
+    )
+    box.setObjectName("close_unsaved_dialog")
+    box.setInformativeText(advice)
+    keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
+    lose = box.addButton("Close and lose them", QMessageBox.ButtonRole.DestructiveRole)
+    box.setDefaultButton(keep)
+    box.exec()
+    return box.clickedButton() is lose

@@ -134,7 +134,7 @@ def _drive(job: Job[Any], number: int, stop: threading.Event, told: _Told) -> tu
             while not stop.is_set():
                 step: Progress = next(job)
                 now = time.monotonic()
-                if step.note or now - last >= _REPORT_EVERY_S:
+                if step.note or step.look is not None or now - last >= _REPORT_EVERY_S:
                     last = now
                     told.put((number, "progressed", step))
         except StopIteration as end:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.look_view import LookView
 from contourdesk.widgets.theme import em, named, set_role
 
 
@@ -40,6 +41,14 @@ class LoadingPage(QWidget):
         self.cancel_button = QPushButton("Cancel")
         named(self.cancel_button, "loading_cancel", "Cancel reading")
         self.cancel_button.clicked.connect(self.cancel)
+        self.look = LookView()
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.cancelled.connect(self._on_cancelled)
+        self._build()
+
+    def _build(self) -> None:
         box = QWidget()
         box.setMaximumWidth(em(self, 34))
         column = QVBoxLayout(box)
@@ -52,13 +61,10 @@ class LoadingPage(QWidget):
         row.addWidget(box, 10)
         row.addStretch(1)
         outer = QVBoxLayout(self)
+        outer.addWidget(self.look, 1000)  # all the room there is, once there is something to see
         outer.addStretch(2)
         outer.addLayout(row)
         outer.addStretch(3)
-        self.runner.progressed.connect(self._on_progress)
-        self.runner.succeeded.connect(self._on_result)
-        self.runner.failed.connect(self._on_failure)
-        self.runner.cancelled.connect(self._on_cancelled)
 
     def start(
         self,
@@ -97,6 +103,8 @@ class LoadingPage(QWidget):
 
     def _on_progress(self, step: Progress) -> None:
         if not self._stopped and self._next is None:
+            if step.look is not None:
+                self.look.show_look(step.look)
             self.bar.setRange(0, step.total)
             self.bar.setValue(step.done)
             self.text.setText(step.text)

@@ -1,10 +1,11 @@
-"""The decision on the active structure, how far the review is, and what the checks found."""
+"""The decision on the active structure, what became of its proposal, how far the review is, what the checks found."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -15,8 +16,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.app.errors import UserError
+from contourdesk.app.history import first_mask
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Structure
+from contourdesk.widgets.change_figures import ChangeFigures, FigureKeeper
 from contourdesk.widgets.findings_list import FindingsList
 from contourdesk.widgets.structure_table import state_text
 from contourdesk.widgets.theme import em, named, set_role
@@ -40,9 +44,10 @@ def when(time: str) -> str:
 
 
 class ReviewPanel(QWidget):
-    """Accept, reject, reopen with a comment; reviewer's name; progress; findings.
+    """Accept, reject, reopen with a comment; reviewer's name; figures on the change; progress; findings.
 
-    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `Finding`.
+    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `Finding`. `keeper`
+    has the figures of all structures.
     """
 
     decided = Signal()
@@ -74,6 +79,21 @@ class ReviewPanel(QWidget):
         self.progress = QLabel()
         named(self.progress, "review_progress")
         set_role(self.progress, "muted")
+        self.former = QLabel()
+        named(self.former, "review_former", "What former readers decided")
+        self.former.setTextFormat(Qt.TextFormat.PlainText)
+        self.former.setWordWrap(True)
+        set_role(self.former, "muted")
+        self.reveal_button = QPushButton("Show proposal")
+        named(
+            self.reveal_button,
+            "show_proposal",
+            "Show the hidden proposal",
+            "Show the proposal beside your own contour (P)",
+        )
+        self.reveal_button.clicked.connect(self.reveal)
+        self.keeper = FigureKeeper(self)
+        self.figures = ChangeFigures(self.keeper)
         self.findings = FindingsList()
         self.findings.chosen.connect(self.finding_chosen)
         self.comment.returnPressed.connect(self._on_comment)
@@ -86,6 +106,8 @@ class ReviewPanel(QWidget):
         layout.setSpacing(em(self, 0.4))
         layout.addWidget(self.name)
         layout.addWidget(self.state)
+        layout.addWidget(self.former)
+        layout.addWidget(self.reveal_button)
         grid = QGridLayout()
         grid.setSpacing(em(self, 0.3))
         for place, (state, text, name, role, tip) in enumerate(_BUTTONS):
@@ -107,6 +129,7 @@ class ReviewPanel(QWidget):
         name_row.addWidget(self.reviewer, 1)
         layout.addLayout(name_row)
         layout.addSpacing(em(self, 0.2))
+        layout.addWidget(self.figures)
         layout.addWidget(self.findings, 1)
         layout.addWidget(self.progress)
 
@@ -118,6 +141,7 @@ class ReviewPanel(QWidget):
             self._session.changed.disconnect(self._on_change, missing_ok=True)
         self._session, self._active = session, None
         self.findings.clear()
+        self.keeper.set_session(session)
         if session is not None:
             session.changed.connect(self._on_change)
             with QSignalBlocker(self.reviewer):
@@ -127,6 +151,7 @@ class ReviewPanel(QWidget):
     def set_active(self, structure_id: str | None) -> None:
         """Show the decision on this structure."""
         self._active = structure_id
+        self.keeper.set_active(structure_id)
         self._show()
 
     def decide(self, state: str) -> None:
@@ -134,6 +159,10 @@ class ReviewPanel(QWidget):
         structure = self._structure()
         if self._session is None or structure is None:
             self._show()
+            return
+        if self._session.read_only:
+            self.state.setText(self._session.read_only)
+            set_role(self.state, "warning")
             return
         self._on_reviewer()
         if not self._session.reviewer:
@@ -146,10 +175,27 @@ class ReviewPanel(QWidget):
         self._show()
         self.decided.emit()
 
+    def showEvent(self, event: QShowEvent) -> None:
+        """Signs of life come from the whole window."""
+        super().showEvent(event)
+        self.keeper.watch(self.window().windowHandle())
+
+    def reveal(self) -> None:
+        """Show the hidden proposal of the active structure."""
+        structure = self._structure()
+        if self._session is None or structure is None or self._session.read_only:
+            return
+        try:
+            self._session.show_proposal(structure.id)
+        except UserError as error:
+            self.state.setText(str(error))
+            set_role(self.state, "warning")
+
     # -- slots ----------------------------------------------------------------------------------------------------
 
     def _on_change(self, change: Change) -> None:
-        if change.structure_id in (self._active, None) or change.what in ("added", "removed", "decided"):
+        self.keeper.note_change()
+        if change.structure_id in (self._active, None) or change.what in ("added", "removed", "decided", "revealed"):
             self._show(keep_comment=change.what == "mask")
 
     def _on_comment(self) -> None:
@@ -175,8 +221,25 @@ class ReviewPanel(QWidget):
             if button.isCheckable():
                 button.setChecked(state == wanted)
 
+    def _show_figures(self, structure: Structure | None) -> None:
+        """The figures, or the button that shows the proposal; and what former readers decided."""
+        hidden = structure is not None and structure.blind == "hidden"
+        self.reveal_button.setVisible(hidden)
+        self.reveal_button.setEnabled(structure is not None and not structure.mask.is_empty)
+        heading = ""
+        if structure is not None and not hidden and first_mask(structure) is not None:
+            heading = "Change of the proposal" if structure.provenance.model else "Change of the import"
+        self.figures.show_structure(self._active, heading)
+        readings = () if self._session is None else self._session.readings
+        told = [(r, next((s for s in r.structures if s.id == self._active), None)) for r in readings]
+        lines = [f"{r.person or 'First reader'}: {s.decision.text}" for r, s in told if s is not None]
+        self.former.setText("\n".join(lines))
+        self.former.setToolTip("\n".join(s.decision.comment for _, s in told if s is not None and s.decision.comment))
+        self.former.setVisible(bool(lines))
+
     def _show(self, *, keep_comment: bool = False) -> None:
         structure = self._structure()
+        self._show_figures(structure)
         self._check_buttons(structure)
         self.comment.setEnabled(structure is not None)
         set_role(self.state, "muted")
@@ -188,6 +251,8 @@ class ReviewPanel(QWidget):
             decision = structure.decision
             self.name.setText(structure.name)
             text = {"open": "not reviewed yet", "edited": "edited, not accepted yet"}.get(state_text(structure))
+            if structure.blind == "hidden":
+                text = "the proposal is hidden until you have drawn your own contour and ask for it"
             if decision.state != "unreviewed":
                 text = f"{decision.text} by {decision.person or 'nobody named'}, {when(decision.time)}"
                 set_role(self.state, "good" if decision.accepted else "warning")

@@ -29,6 +29,7 @@ class StartPage(QWidget):
     open_folder = Signal()
     open_file = Signal()
     open_sample = Signal()
+    open_worklist = Signal()
     open_recent = Signal(object)  # Path of images
     open_review = Signal(object)  # Path of a review folder
     dropped = Signal(object)  # Path
@@ -93,11 +94,12 @@ class StartPage(QWidget):
             (
                 ("start_open_folder", "Open a folder", "A patient's DICOM images", "open-folder", self.open_folder),
                 ("start_open_file", "Open a file", "NIfTI, NRRD, zipped DICOM", "open-file", self.open_file),
+                ("start_worklist", "Worklist", "The cases of a whole folder", "worklist", self.open_worklist),
                 ("start_sample", "Sample case", "Head and neck CT", "sample", self.open_sample),
             )
         ):
-            grid.addWidget(_card(self, name, title, detail, picture, signal.emit), 0, column)
-            grid.setColumnStretch(column, 1)
+            grid.addWidget(_card(self, name, title, detail, picture, signal.emit), column // 2, column % 2)
+            grid.setColumnStretch(column % 2, 1)
         return grid
 
     def set_entries(self, reviews: Sequence[Entry], recent: Sequence[Entry]) -> None:

@@ -1,0 +1,41 @@
+"""What there is in a review folder before it is opened: a review, edits that were not saved, somebody at work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.lease import Holder, holder_of
+from contourdesk.app.project import CASE, SavedReview, load, needs_recovery
+
+
+@dataclass(frozen=True)
+class ReviewState:
+    """`exists`: a review was saved there; `unsaved`: its journal has edits that the save has not; `holder`: at work."""
+
+    exists: bool
+    unsaved: bool = False
+    holder: Holder | None = None
+
+
+def review_state(folder: Path) -> Job[ReviewState]:
+    """Look at a review folder, which may not exist. Raises UserError when it can't be read."""
+    yield Progress(0, 0, "Looking for a review")
+    try:
+        holder = holder_of(folder)
+        if holder is not None and (holder.dead or holder.stale):
+            holder = None
+        if not (folder / CASE).exists():
+            return ReviewState(False, holder=holder)
+        return ReviewState(True, needs_recovery(folder), holder)
+    except OSError as error:
+        raise UserError(f"{folder} can't be read ({error.strerror}).", "Check that the drive is there.") from error
+
+
+def load_all(folder: Path) -> Job[tuple[SavedReview, Holder | None]]:
+    """A review as it is now, with the edits that only the journal has, and who is at work on it. Raises UserError."""
+    saved = yield from load(folder, recover=True)
+    state = yield from review_state(folder)
+    return saved, state.holder

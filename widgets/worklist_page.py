@@ -1,0 +1,329 @@
+"""The page with the worklist: cases of one folder or several, their state, and which one is next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QButtonGroup,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QTableView,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from contourdesk.app.worklist import COLUMNS, STATES, Row, filter_rows, next_row, sort_rows, summary
+from contourdesk.widgets.review_panel import when
+from contourdesk.widgets.theme import em, icon, named, set_role
+from contourdesk.widgets.window_parts import ElidedLabel
+
+_HEADS = ("Patient", "Date", "Description", "Slices", "State", "Decided", "Findings", "Reviewer", "Last saved", "Place")
+_NUMBERS = ("slices", "decided", "findings")
+_COLOURS = {"new": "#7fc4ff", "in review": "#e3b45c", "done": "#6fc596", "can't be opened": "#929ca9"}
+_FILTERS = (("All", STATES), ("New", ("new",)), ("In review", ("in review",)), ("Done", ("done",)))
+_Any = QModelIndex()
+
+
+def cell_text(row: Row, column: str) -> str:
+    """What stands in a cell."""
+    if column == "patient":
+        return row.patient.replace("^", " ").strip() or row.place.name
+    if column == "decided":
+        return f"{row.decided} of {row.total}" if row.total else ""
+    if column == "when":
+        return when(row.when) if row.when else ""
+    if column == "state":
+        return f"{row.state}, open now" if row.held_by else row.state
+    if column == "place":
+        return row.place.name
+    if column == "slices":
+        return str(row.slices or "")
+    found = getattr(row, column)
+    return "" if found is None else str(found)
+
+
+class WorklistModel(QAbstractTableModel):
+    """Rows in the order and choice that the page asks for."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.rows: list[Row] = []
+
+    def show_rows(self, rows: list[Row]) -> None:
+        """Show these rows."""
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = _Any) -> int:
+        """Number of rows."""
+        return 0 if parent.isValid() else len(self.rows)
+
+    def columnCount(self, parent: QModelIndex = _Any) -> int:
+        """Number of columns."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
+        """The columns' titles."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return _HEADS[section]
+        return None
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        """Text, colour and tool tip of a cell."""
+        row, column = self.rows[index.row()], COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return cell_text(row, column)
+        if role == Qt.ItemDataRole.ForegroundRole and column == "state":
+            return QColor(_COLOURS[row.state])
+        if role == Qt.ItemDataRole.ForegroundRole and row.state == "can't be opened":
+            return QColor(_COLOURS[row.state])
+        if role == Qt.ItemDataRole.TextAlignmentRole and column in _NUMBERS:
+            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return "\n".join(part for part in (row.held_by, row.problem, str(row.place)) if part)
+        return None
+
+
+class WorklistPage(QWidget):
+    """Shows the list. It only asks; the window acts.
+
+    `open_row` carries a `Row`, `folder_unwanted` a folder to take off the list.
+    """
+
+    open_row = Signal(object)
+    folder_wanted = Signal()
+    folder_unwanted = Signal(object)
+    refresh_wanted = Signal()
+    left = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("worklist_page")
+        self._all: list[Row] = []
+        self._states: Sequence[str] = STATES
+        self._column, self._descending = "state", False
+        self._current: tuple[str, str] | None = None
+        self.search = QLineEdit()
+        named(self.search, "worklist_search", "Search the worklist", "Words in any column (Ctrl+F)")
+        self.search.setPlaceholderText("Search patient, description, reviewer …")
+        self.search.setClearButtonEnabled(True)
+        self.model = WorklistModel(self)
+        self.table = QTableView()
+        named(self.table, "worklist", "Cases")
+        self.text, self.progress = QLabel(), ElidedLabel()
+        named(self.text, "worklist_summary", "How many cases")
+        named(self.progress, "worklist_progress", "What is being looked at")
+        set_role(self.progress, "muted")
+        self.nothing = QLabel(
+            "Add a folder of cases: each folder in it with DICOM images, and each image file, is one."
+        )
+        set_role(self.nothing, "muted")
+        self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._folders = QHBoxLayout()
+        self._build()
+        self.search.textChanged.connect(lambda _: self._show())
+        self.table.doubleClicked.connect(lambda _: self._on_open())
+        self.table.horizontalHeader().sectionClicked.connect(self._on_head)
+        self.table.selectionModel().selectionChanged.connect(lambda *_: self._enable())
+        self.set_folders(())
+        self._show()
+
+    # -- building -------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(*[em(self, 1)] * 4)
+        layout.setSpacing(em(self, 0.6))
+        layout.addLayout(self._head())
+        layout.addLayout(self._folders)
+        self._make_table()
+        layout.addWidget(self.table, 1)
+        layout.addWidget(self.nothing, 1)
+        layout.addLayout(self._foot())
+
+    def _head(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(em(self, 0.4))
+        title = QLabel("Worklist")
+        set_role(title, "title")
+        row.addWidget(title)
+        row.addSpacing(em(self, 1))
+        row.addWidget(self.search, 1)
+        group = QButtonGroup(self)
+        for text, states in _FILTERS:
+            button = QToolButton()
+            button.setText(text)
+            button.setCheckable(True)
+            button.setChecked(states is STATES)
+            tip = "Show all cases" if states is STATES else f"Show cases that are {text.lower()}"
+            named(button, f"worklist_{text.lower().replace(' ', '_')}", tip, tip)
+            button.clicked.connect(lambda _=False, states=states: self._on_states(states))
+            group.addButton(button)
+            row.addWidget(button)
+        return row
+
+    def _make_table(self) -> None:
+        table = self.table
+        table.setModel(self.model)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setAlternatingRowColors(True)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setTabKeyNavigation(False)
+        table.verticalHeader().hide()
+        table.verticalHeader().setDefaultSectionSize(em(self, 1.9))
+        header = table.horizontalHeader()
+        header.setSectionsClickable(True)
+        header.setSortIndicatorShown(True)
+        header.setHighlightSections(False)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        widths = (11, 6.5, 13, 4, 8.5, 5.5, 5, 8.5, 10.5, 8)
+        for column, width in enumerate(widths):
+            table.setColumnWidth(column, em(self, width))
+        header.setSectionResizeMode(COLUMNS.index("description"), QHeaderView.ResizeMode.Stretch)
+
+    def _foot(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(em(self, 0.5))
+        row.addWidget(self.text)
+        row.addWidget(self.progress, 1)
+        self.refresh = self._button("Look again", "worklist_refresh", "Look for cases and reviews again (F5)")
+        self.back = self._button("Start page", "worklist_back", "Back to the start page (Esc)")
+        self.next = self._button("Next case", "worklist_next", "Open the next case that is not done (Ctrl+J)")
+        self.open = self._button("Open", "worklist_open", "Open the chosen case (Enter)")
+        set_role(self.open, "primary")
+        self.refresh.clicked.connect(self.refresh_wanted)
+        self.back.clicked.connect(self.left)
+        self.next.clicked.connect(lambda: self.open_next())
+        self.open.clicked.connect(self._on_open)
+        for button in (self.back, self.refresh, self.next, self.open):
+            row.addWidget(button)
+        return row
+
+    def _button(self, text: str, name: str, tip: str) -> QPushButton:
+        button = QPushButton(text)
+        named(button, name, text, tip)
+        return button
+
+    # -- what the window uses -------------------------------------------------------------------------------------
+
+    def set_folders(self, folders: Sequence[Path]) -> None:
+        """Show which folders the list is made of."""
+        while self._folders.count():
+            item = self._folders.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.deleteLater()
+        for number, folder in enumerate(folders):
+            chip = QPushButton(folder.name or str(folder))
+            named(chip, f"worklist_folder_{number}", f"Take {folder} off the list")
+            chip.setToolTip(f"{folder}\nClick to take it off the list; nothing in it is touched")
+            chip.setIcon(icon("close"))
+            chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+            chip.clicked.connect(lambda _=False, folder=folder: self.folder_unwanted.emit(folder))
+            self._folders.addWidget(chip)
+        add = QPushButton("Add a folder…")
+        named(add, "worklist_add", "Add a folder of cases")
+        add.setIcon(icon("open-folder"))
+        add.clicked.connect(self.folder_wanted)
+        self._folders.addWidget(add)
+        self._folders.addStretch(1)
+
+    def set_rows(self, rows: Sequence[Row]) -> None:
+        """Show these cases; the one that is chosen stays so."""
+        self._all = list(rows)
+        self._show()
+
+    def set_busy(self, text: str) -> None:
+        """Say what is being looked at; nothing when all is."""
+        self.progress.set_full_text(text)
+        self.refresh.setEnabled(not text)
+
+    def set_current(self, key: tuple[str, str] | None) -> None:
+        """The case that is open, or was last: the next one comes after it."""
+        self._current = key
+        self._choose(key)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows that are shown, in their order."""
+        return self.model.rows
+
+    def next_row(self) -> Row | None:
+        """The next case that there is work on, in the order that is shown."""
+        return next_row(self.rows, self._current)
+
+    def open_next(self) -> None:
+        """Open the next case."""
+        row = self.next_row()
+        if row is not None:
+            self.open_row.emit(row)
+
+    # -- slots ----------------------------------------------------------------------------------------------------
+
+    def _on_states(self, states: Sequence[str]) -> None:
+        self._states = states
+        self._show()
+
+    def _on_head(self, section: int) -> None:
+        column = COLUMNS[section]
+        self._descending = column == self._column and not self._descending
+        self._column = column
+        self._show()
+
+    def _chosen(self) -> Row | None:
+        rows = self.table.selectionModel().selectedRows()
+        return self.model.rows[rows[0].row()] if rows else None
+
+    def _choose(self, key: tuple[str, str] | None) -> None:
+        at = next((i for i, row in enumerate(self.model.rows) if row.key == key), 0)
+        if self.model.rows:
+            self.table.selectRow(at)
+        self._enable()
+
+    def _show(self) -> None:
+        chosen = self._chosen()
+        shown = filter_rows(self._all, self.search.text(), self._states)
+        self.model.show_rows(sort_rows(shown, self._column, descending=self._descending))
+        order = Qt.SortOrder.DescendingOrder if self._descending else Qt.SortOrder.AscendingOrder
+        self.table.horizontalHeader().setSortIndicator(COLUMNS.index(self._column), order)
+        self.text.setText(summary(self._all) if self._all else "")
+        self.table.setVisible(bool(self._all))
+        self.nothing.setVisible(not self._all)
+        self._choose(chosen.key if chosen is not None else self._current)
+
+    def _enable(self) -> None:
+        chosen = self._chosen()
+        self.open.setEnabled(chosen is not None and chosen.state != "can't be opened")
+        self.next.setEnabled(self.next_row() is not None)
+
+    def _on_open(self) -> None:
+        chosen = self._chosen()
+        if chosen is not None and self.open.isEnabled():
+            self.open_row.emit(chosen)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter opens, F5 looks again, Escape leaves, Ctrl+F searches."""
+        key, keys = event.key(), Qt.Key
+        if key in (keys.Key_Return, keys.Key_Enter):
+            self._on_open()
+        elif key == keys.Key_F5:
+            self.refresh_wanted.emit()
+        elif key == keys.Key_Escape:
+            self.left.emit()
+        elif key == keys.Key_F and event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.search.setFocus()
+        else:
+            super().keyPressEvent(event)
