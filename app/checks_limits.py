@@ -68,8 +68,7 @@ def _at_blank(k: int, volume: Volume | None) -> bool:
     """Whether slice `k` of a CT shows nothing: there the images have been blanked."""
     if volume is None or volume.unit != "HU":
         return False
-    plane = volume.array[k]
-    return bool(plane[::4, ::4].max() < AIR_HU)  # type: ignore[operator]
+    return bool(volume.array[k, ::4, ::4].astype(np.float32).max() < AIR_HU)
 
 
 def check_values(s: Structure, volume: Volume) -> list[Finding]:
@@ -78,8 +77,8 @@ def check_values(s: Structure, volume: Volume) -> list[Finding]:
     mask = s.mask.tight
     if limits is None or volume.unit != "HU" or mask.count < _FEW_VOXELS or s.interpreted_type in NO_ORGANS:
         return []
-    crop = volume.array[mask.box]
-    values = crop[mask.bits].astype(np.float32)
+    crop = volume.array[mask.box].astype(np.float32)
+    values = crop[mask.bits]
     for most, what, beyond, strange in (
         (limits.bone_percent, f"over {BONE_HU:g} HU, like bone or metal", values > BONE_HU, crop > BONE_HU),
         (limits.air_percent, f"under {AIR_HU:g} HU, like lung or air", values < AIR_HU, crop < AIR_HU),

@@ -89,7 +89,7 @@ DEFINITIONS = (
         "Added path",
         "mm",
         "Length of outline that had to be drawn: on each slice the outline voxels of the final contour that are none "
-        "of the proposal's, times the pixel spacing, no tolerance (Vaassen 2020). What is only taken away adds nothing.",
+        "of the proposal's, times the pixel spacing, no tolerance (Vaassen 2020). What is only taken away adds none.",
     ),
     Definition("volume_change_ml", "Volume", "ml", "Volume of the final contour minus the proposal's; voxels counted."),
     Definition("slices_touched", "Slices", "", "Slices on which at least one voxel differs, of those that either has."),

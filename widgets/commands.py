@@ -41,6 +41,10 @@ def _has_active(window: MainWindow) -> Callable[[], bool]:
     return lambda: window.reviewing and window.table.active is not None
 
 
+def _has_hidden(window: MainWindow) -> Callable[[], bool]:
+    return lambda: window.reviewing and window.review.hides_proposal
+
+
 def _file(w: MainWindow) -> list[Action]:
     case, read = _has_case(w), w.desk.importing
     return [
@@ -134,6 +138,7 @@ def _review(w: MainWindow) -> list[Action]:
                active, "accepted-edited"),
         Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
         Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
+        Action("decide_reveal", "Review", "Show the hidden proposal", ("Y",), w.review.reveal, _has_hidden(w)),
         Action("case_next", "Review", "Next case", ("Ctrl+J",), w.worklist.open_next, lambda: w.worklist.has_next),
         Action("case_audit", "Review", "Audit trail…", (), w.show_audit, case),
         Action("list_next_open", "Review", "Next undecided structure", ("J",), w.desk.next_open, case),

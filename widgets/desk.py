@@ -147,7 +147,8 @@ class Desk(QObject):
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
         panels = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide)
-        runners = [panel.runner for panel in panels] + [self.predict.reader, self.confidence.fitter]
+        runners = [panel.runner for panel in panels]
+        runners += [self.predict.reader, self.confidence.fitter, self.review.keeper.runner]
         for runner in runners:
             runner.cancel()
         for runner in runners:

@@ -89,7 +89,7 @@ class ReviewPanel(QWidget):
             self.reveal_button,
             "show_proposal",
             "Show the hidden proposal",
-            "Show the proposal beside your own contour (P)",
+            "Show the proposal beside your own contour (Y)",
         )
         self.reveal_button.clicked.connect(self.reveal)
         self.keeper = FigureKeeper(self)
@@ -180,6 +180,12 @@ class ReviewPanel(QWidget):
         super().showEvent(event)
         self.keeper.watch(self.window().windowHandle())
 
+    @property
+    def hides_proposal(self) -> bool:
+        """Whether the active structure has a proposal that is not to be seen yet."""
+        structure = self._structure()
+        return structure is not None and structure.blind == "hidden"
+
     def reveal(self) -> None:
         """Show the hidden proposal of the active structure."""
         structure = self._structure()
@@ -223,7 +229,7 @@ class ReviewPanel(QWidget):
 
     def _show_figures(self, structure: Structure | None) -> None:
         """The figures, or the button that shows the proposal; and what former readers decided."""
-        hidden = structure is not None and structure.blind == "hidden"
+        hidden = self.hides_proposal
         self.reveal_button.setVisible(hidden)
         self.reveal_button.setEnabled(structure is not None and not structure.mask.is_empty)
         heading = ""
