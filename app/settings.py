@@ -25,7 +25,7 @@ class Settings:
     """What the user chose. Paths are text so that a folder of another machine does no harm.
 
     `review_root` empty means the default place; `device` is "auto", "cpu", "cuda" or "cuda:1"; `opacity` 0 to 1;
-    `default_model` a folder, or empty for the bundled model; `worklist` are folders of cases.
+    `default_model` a folder, or empty for the bundled model; `view_layout` how the views lay last; `worklist` are folders of cases.
     """
 
     reviewer: str = ""
@@ -36,6 +36,7 @@ class Settings:
     display_mode: str = "outline"
     opacity: float = 0.5
     default_model: str = ""
+    view_layout: str = ""
     worklist: tuple[str, ...] = ()
 
     def with_recent(self, path: Path | str) -> Settings:

@@ -18,6 +18,7 @@ from contourdesk.widgets.tool import Tool
 from contourdesk.widgets.view_3d import SurfaceView
 from contourdesk.widgets.view_editing import Editor
 from contourdesk.widgets.view_layouts import ViewLayouts
+from contourdesk.widgets.view_marks import Marks
 from contourdesk.widgets.view_overlay import axis_text
 from contourdesk.widgets.view_state import BRUSH_RANGE_MM, DISPLAYS, ViewState
 from contourdesk.widgets.window_presets import default_window
@@ -53,6 +54,7 @@ class OrthoView(QWidget):
         self._editor.error.connect(self.error)
         self._editor.cross_wanted.connect(self._move_cross)
         self._editor.maximise_wanted.connect(self.toggle_maximised)
+        self._state.marks.changed.connect(self._redraw)
         self._closed = False
         self._current = "axial"
         self.planes = {name: PlaneView(name, self._state) for name in PLANES}
@@ -100,6 +102,7 @@ class OrthoView(QWidget):
             state.session.changed.disconnect(self._on_changed)
         state.session = session
         state.hidden.clear()
+        state.marks.reset()
         self.set_active(None)
         volume = None if session is None else session.case.volume
         if volume is not None:
@@ -206,6 +209,11 @@ class OrthoView(QWidget):
         self._state.confidence = bool(shown)
         self._redraw()
 
+    @property
+    def marks(self) -> Marks:
+        """Measurements, ghosts of first versions, and two versions that are compared."""
+        return self._state.marks
+
     # -- place ---------------------------------------------------------------------------------------------------
 
     @property
@@ -268,10 +276,6 @@ class OrthoView(QWidget):
     def toggle_maximised(self, name: str | None = None) -> None:
         """Show one view alone (the current plane when no name is given), or all as before."""
         self.layouts.toggle_maximised(name or self._current)
-
-    def choose_layout(self, kind: str) -> None:
-        """Choose "three" (one large and two small), "four" (two by two with surfaces) or "one" (the current plane)."""
-        self.layouts.choose(kind, self._current)
 
     def reset_view(self) -> None:
         """Fit the patient into each plane again."""

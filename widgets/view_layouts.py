@@ -84,6 +84,11 @@ class ViewLayouts(QWidget):
         """Names of all views."""
         return tuple(self._views)
 
+    @property
+    def following(self) -> str:
+        """The layout that comes after this one, the first again after the last."""
+        return LAYOUTS[(LAYOUTS.index(self._arrangement.kind) + 1) % len(LAYOUTS)]
+
     def arrange(self, arrangement: Arrangement) -> None:
         """Arrange the views in another way."""
         self._before = None

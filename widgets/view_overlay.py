@@ -9,8 +9,10 @@ from qtpy.QtWidgets import QWidget
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.layers import ImageCanvas
+from contourdesk.widgets.measurements import draw_measurements
 from contourdesk.widgets.tool import Sketch
 from contourdesk.widgets.view_confidence import ConfidenceImage, draw_legend
+from contourdesk.widgets.view_marks import draw_versions
 from contourdesk.widgets.view_outlines import OutlineCache
 from contourdesk.widgets.view_state import ViewState
 
@@ -58,15 +60,20 @@ class Overlay(QWidget):
         confidence = session.confidence(self._state.active) if self._state.confidence else None
         if confidence is not None:
             self._confidence.draw(painter, self._canvas.to_screen(), plane, index, confidence)
-        for structure, mask in self._state.shown():
+        shown, marks, active = self._state.shown(), self._state.marks, self._state.active
+        self._cache.prepare([(structure.id, mask) for structure, mask in shown], plane, index)
+        for structure, mask in shown:
             path = self._cache.get(structure.id, mask, plane, index)
-            if not path.isEmpty():
+            if not path.isEmpty() and not (marks.compared is not None and structure.id == active):
                 self._draw_structure(painter, structure, path)
         self._draw_proposal(painter, plane, index)
+        structures = [structure for structure, _ in shown]
+        draw_versions(painter, self._cache, marks, structures, active, self._canvas.to_screen(), plane, index)
         self._draw_crosshair(painter, plane)
         self._state.tool.draw(
             Sketch(painter, self._canvas.to_screen(), plane, index, self.cursor_at, self._tool_colour())
         )
+        draw_measurements(painter, self._canvas.to_screen(), plane, index, marks.measurements.items)
         self._draw_ring(painter, grid)
         self._draw_text(painter, plane, grid)
         painter.end()

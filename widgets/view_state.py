@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.tool import Tool
+from contourdesk.widgets.view_marks import Marks
 
 DISPLAYS = ("outline", "fill", "both")
 BRUSH_RANGE_MM = (1.0, 100.0)
@@ -34,6 +35,7 @@ class ViewState:
     window: tuple[float, float] = (40.0, 400.0)
     preview: tuple[str, Mask] | None = None
     proposal: Mask | None = None
+    marks: Marks = field(default_factory=Marks)
     confidence: bool = False
 
     def structure(self, structure_id: str | None) -> Structure | None:
