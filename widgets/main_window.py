@@ -115,6 +115,7 @@ class MainWindow(QMainWindow):
         desk.said.connect(lambda text: self.statusBar().showMessage(text, 10_000))
         desk.failed.connect(self.show_failure)
         self.predict.busy.connect(lambda _: self.refresh_actions())
+        self.predict.finished.connect(lambda _: self.autosave.save_if_changed())  # the journal has no probabilities
         self.review.reviewer_changed.connect(lambda name: self._change_settings(reviewer=name))
         self.predict.model_chosen.connect(lambda folder: self._change_settings(default_model=str(folder)))
         self.display.preset_chosen.connect(lambda name: self._change_settings(window_preset=name))

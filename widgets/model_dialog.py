@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QProgressBar,
     QPushButton,
-    QSplitter,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
@@ -116,17 +115,13 @@ class ModelDialog(QDialog):
         self.stop.clicked.connect(self.runner.cancel)
 
     def _build(self) -> None:
-        left, right = QWidget(), QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.list, 1)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        left.addWidget(self.list, 1)
         row = QHBoxLayout()
         for button in (self.add_folder, self.add_zip, self.remove):
             row.addWidget(button)
-        column.addLayout(row)
-        column = QVBoxLayout(right)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.about, 1)
+        left.addLayout(row)
+        right.addWidget(self.about, 1)
         row = QHBoxLayout()
         label = QLabel("Body site")
         set_role(label, "muted")
@@ -135,13 +130,10 @@ class ModelDialog(QDialog):
         row.addWidget(self.site)
         row.addWidget(self.default)
         row.addStretch(1)
-        column.addLayout(row)
-        split = QSplitter(Qt.Orientation.Horizontal)
-        split.setChildrenCollapsible(False)
-        split.addWidget(left)
-        split.addWidget(right)
-        split.setStretchFactor(1, 1)
-        split.setSizes([em(self, 22), em(self, 34)])
+        right.addLayout(row)
+        both = QHBoxLayout()
+        both.addLayout(left, 2)
+        both.addLayout(right, 3)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         named(buttons, "model_buttons")
         buttons.rejected.connect(self.reject)
@@ -151,7 +143,7 @@ class ModelDialog(QDialog):
         row.addWidget(self.stop)
         row.addWidget(buttons)
         layout = QVBoxLayout(self)
-        layout.addWidget(split, 1)
+        layout.addLayout(both, 1)
         layout.addLayout(row)
         self.resize(em(self, 60), em(self, 34))
 

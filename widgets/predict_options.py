@@ -1,4 +1,4 @@
-"""What may be chosen for a segmentation, folded away until it is wanted: organs, part, mirroring, folds."""
+"""What may be chosen for a segmentation, in a frame of its own until it is wanted: organs, part, mirroring, folds."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QListWidget,
     QListWidgetItem,
+    QSizePolicy,
     QSpinBox,
     QToolButton,
     QVBoxLayout,
@@ -31,7 +33,7 @@ _PARTS = (("Whole image", WHOLE), ("Between slices", SLICES), ("What the views s
 
 
 class PredictOptions(QWidget):
-    """A header that unfolds the options; it says what was chosen while they are folded.
+    """A button that opens the options beside itself, and says what was chosen.
 
     `unfolded` comes when they are opened: the model may have to be read first, see `show_entry`.
     """
@@ -48,10 +50,11 @@ class PredictOptions(QWidget):
         named(
             self.header, "segment_options", "Options of the segmentation", "Organs, part of the image, mirroring, folds"
         )
-        self.header.setCheckable(True)
         self.header.setAutoRaise(True)
+        self.header.setArrowType(Qt.ArrowType.RightArrow)
         self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.header.toggled.connect(self._on_toggled)
+        self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.header.clicked.connect(self.open)
         self.info = QLabel()
         named(self.info, "segment_options_info", "About the options")
         self.info.setWordWrap(True)
@@ -68,7 +71,7 @@ class PredictOptions(QWidget):
         self._fold_row.setContentsMargins(0, 0, 0, 0)
         self._fold_boxes: dict[str, QCheckBox] = {}
         self._build()
-        self._on_toggled(False)
+        self._show_part()
 
     def _make_organs(self) -> None:
         self.organs = QListWidget()
@@ -123,16 +126,33 @@ class PredictOptions(QWidget):
         grid.addWidget(self.mirroring, 3, 0, 1, 2)
         grid.addWidget(self._folds, 4, 0, 1, 2)
         grid.addWidget(self.info, 5, 0, 1, 2)
-        self.body = QWidget()
+        # A frame beside the panel: a small screen has no room for it between the list and the button.
+        self.body = QFrame(self, Qt.WindowType.Popup)
+        named(self.body, "segment_options_frame", "Options of the segmentation")
+        self.body.setFrameShape(QFrame.Shape.StyledPanel)
         self.body.setLayout(grid)
-        grid.setContentsMargins(0, 0, 0, 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(em(self, 0.2))
         column.addWidget(self.header)
-        column.addWidget(self.body)
 
     # -- what the panel uses --------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Show the options beside the button, on the screen as a whole."""
+        self.body.setFixedWidth(max(self.width(), em(self, 20)))
+        self.body.adjustSize()
+        corner = self.mapToGlobal(self.rect().topRight())
+        room = self.screen().availableGeometry()
+        top = min(corner.y(), room.bottom() - self.body.height())
+        self.body.move(corner.x() + em(self, 0.6), max(room.top(), top))
+        self.body.show()
+        self.organs.setFocus()
+        self.unfolded.emit()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the options are shown."""
+        return self.body.isVisible()
 
     def show_entry(self, entry: Entry | None, device: str = "") -> None:
         """Offer what a model has; None, or one that was never read, offers nothing yet. All is chosen anew then."""
@@ -142,7 +162,10 @@ class PredictOptions(QWidget):
             self._fill_organs(entry.organs if entry is not None else ())
             self._fill_folds(entry.folds if entry is not None else ())
             self.mirroring.setChecked(True)
-        self.mirroring.setEnabled(known and entry is not None and entry.passes > 1)
+        can_mirror = known and entry is not None and entry.passes > 1
+        self.mirroring.setEnabled(can_mirror)
+        if known and not can_mirror:
+            self.mirroring.setChecked(False)
         if not known or entry is None:
             self.info.setText("The model is being read…" if entry is not None else "")
             return
@@ -183,7 +206,7 @@ class PredictOptions(QWidget):
         options = Options(
             organs=None if every else tuple(organs),
             box=self._box(),
-            mirroring=self.mirroring.isChecked(),
+            mirroring=self.mirroring.isChecked() or not self.mirroring.isEnabled(),
             probabilities=True,
         )
         return options, None if len(folds) == len(self._fold_boxes) else tuple(folds)
@@ -198,7 +221,7 @@ class PredictOptions(QWidget):
             out.append(f"slices {self.first.value()} to {self.last.value()}")
         elif self.part.currentData() == VIEWS:
             out.append("what is shown")
-        if not self.mirroring.isChecked():
+        if not self.mirroring.isChecked() and self.mirroring.isEnabled():
             out.append("no mirroring")
         if len(folds) != len(self._fold_boxes):
             out.append(f"{len(folds)} of {len(self._fold_boxes)} folds")
@@ -262,17 +285,11 @@ class PredictOptions(QWidget):
         self._folds.setVisible(len(folds) > 1)
         self._show_header()
 
-    def _on_toggled(self, shown: bool) -> None:
-        self.header.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
-        self.body.setVisible(shown)
-        self._show_part()
-        if shown:
-            self.unfolded.emit()
-
     def _show_part(self) -> None:
-        self._slices.setVisible(self.part.currentData() == SLICES)
+        self._slices.setEnabled(self.part.currentData() == SLICES)
         self._show_header()
 
     def _show_header(self, *_: object) -> None:
         summary = self.summary()
         self.header.setText(f"Options: {summary}" if summary else "Options")
+        self.header.setToolTip(summary or "Organs, part of the image, mirroring, folds")

@@ -272,12 +272,12 @@ class PredictPanel(QWidget):
         """Offer what is known of the model; read it when the options are looked at."""
         folder = self.model.currentData()
         self.options.show_entry(self._entries.get(folder))
-        if self.options.header.isChecked():
+        if self.options.is_open:
             self._read()
 
     def _read(self) -> None:
         folder = self.model.currentData()
-        if folder is None or not self.options.header.isChecked():
+        if folder is None or not self.options.is_open:
             return
         if self.reader.running:
             if self._reading != folder:
