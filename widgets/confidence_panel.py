@@ -174,6 +174,11 @@ class ConfidencePanel(QWidget):
             self._active = structure_id
             self.give_up()
 
+    def set_read_only(self, read_only: bool) -> None:
+        """Leave the threshold alone; looking goes on."""
+        self.give_up()
+        self._threshold.setEnabled(not read_only)
+
     def apply(self) -> None:
         """Give the structure the previewed mask; when it isn't made yet, as soon as it is."""
         if self._session is None or not self._moving:

@@ -141,6 +141,7 @@ class Desk(QObject):
         """Leave nothing to change in reach; the session refuses it in any case."""
         for panel in (self.edit, self.predict):
             panel.setEnabled(not read_only)
+        self.confidence.set_read_only(read_only)
         if read_only:
             self.view.set_tool("navigate")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QFont, QImage, QLinearGradient, QPainter, QTransform
+from qtpy.QtCore import QPointF, QRectF
+from qtpy.QtGui import QColor, QImage, QLinearGradient, QPainter, QTransform
 
 from contourdesk.app.confidence import UNCERTAINTY, Confidence
 from contourdesk.app.geometry import ViewPlane
@@ -16,7 +18,6 @@ _VIRIDIS = (
 )  # fmt: skip
 _OPACITY = 0.72
 _FAINT, _FULL = 0.08, 0.35  # uncertainty below which nothing is drawn, and from which on all of the opacity is used
-_TEXT, _SHADOW = QColor(214, 220, 228), QColor(0, 0, 0, 200)
 
 
 def colour_of(uncertainty: float) -> QColor:
@@ -71,37 +72,24 @@ class ConfidenceImage:
         self._kept = None
 
 
-def draw_legend(painter: QPainter, font: QFont, area: QRectF, *, known: bool) -> None:
-    """A small scale at the top left of `area`; without `known`, that there are no probabilities to show."""
-    painter.save()
-    painter.setFont(font)
+def draw_legend(painter: QPainter, area: QRectF, write: Callable[[QRectF, str], None], *, known: bool) -> None:
+    """A small scale at the top left of `area`; without `known`, that there are no probabilities to show.
+
+    `write` draws a text at the left of a rectangle, in the painter's font.
+    """
     line = painter.fontMetrics().height()
     row = QRectF(area.left(), area.top(), area.width(), line)
     if not known:
-        _shadowed(painter, row, "No probabilities of a model for this structure")
-        painter.restore()
+        write(row, "No probabilities of a model for this structure")
         return
-    words = ("Model sure", "unsure")
     gap = line * 0.4
-    left = painter.fontMetrics().horizontalAdvance(words[0]) + gap
+    left = painter.fontMetrics().horizontalAdvance("Model sure") + gap
     bar = QRectF(row.left() + left, row.top() + line * 0.2, line * 4, line * 0.6)
-    _shadowed(painter, row, words[0])
-    _shadowed(painter, row.adjusted(left + bar.width() + gap, 0, 0, 0), words[1])
+    write(row, "Model sure")
+    write(row.adjusted(left + bar.width() + gap, 0, 0, 0), "unsure")
     scale = QLinearGradient(bar.topLeft(), bar.topRight())
     for step in range(11):
         colour = colour_of(step / 10)
         colour.setAlpha(255)
         scale.setColorAt(step / 10, colour)
     painter.fillRect(bar, scale)
-    painter.setPen(_SHADOW)
-    painter.drawRect(bar)
-    painter.restore()
-
-
-def _shadowed(painter: QPainter, area: QRectF, text: str) -> None:
-    where = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-    painter.setPen(_SHADOW)
-    for dx, dy in ((1, 1), (-1, 1), (1, -1), (-1, -1)):
-        painter.drawText(area.translated(dx, dy), where, text)
-    painter.setPen(_TEXT)
-    painter.drawText(area, where, text)

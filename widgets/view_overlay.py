@@ -166,7 +166,10 @@ class Overlay(QWidget):
         session, active = self._state.session, self._state.active
         if session is not None and active is not None:
             below = area.adjusted(0, 1.3 * painter.fontMetrics().height(), 0, 0)
-            draw_legend(painter, self.font(), below, known=session.confidence(active) is not None)
+            painter.setFont(self.font())
+            left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            known = session.confidence(active) is not None
+            draw_legend(painter, below, lambda at, text: shadowed(painter, at, left, text, TEXT), known=known)
 
     def _slice_text(self, plane: ViewPlane, grid: Grid) -> str:
         cross = self._state.cross
