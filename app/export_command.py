@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from contourdesk.app.case import Case
 from contourdesk.app.console import GOOD, note, run_job, say
-from contourdesk.app.dicom_read import read_series
 from contourdesk.app.errors import UserError
-from contourdesk.app.opening import open_path
-from contourdesk.app.project import SavedReview, load, needs_recovery, resume
 from contourdesk.app.review import ReviewSession
+from contourdesk.app.reviewed import read_review
 from contourdesk.app.structures import Structure
 from contourdesk.app.writers import FILE_NAMES, NEEDS_DICOM, write_format
 
@@ -64,11 +62,10 @@ def open_review(folder: Path) -> tuple[Case, ReviewSession]:
     ------
     UserError : no review there, or its images have gone or changed.
     """
-    saved = run_job(load(folder, recover=needs_recovery(folder)), "Reading the review")
-    for text in saved.notes:
+    case, session, notes = run_job(read_review(folder), "Reading the review")
+    for text in notes:
         note(text)
-    case = _image_of(saved)
-    return case, resume(case, saved)
+    return case, session
 
 
 def chosen_structures(session: ReviewSession, everything: bool = False) -> list[Structure]:
@@ -82,22 +79,6 @@ def chosen_structures(session: ReviewSession, everything: bool = False) -> list[
             "Accept structures in the window, or export all with --all.",
         )
     return chosen
-
-
-def _image_of(saved: SavedReview) -> Case:
-    """Read the image that a review was made on. Raises UserError when it is not there any more."""
-    opened = run_job(open_path(saved.image_path), "Finding the images")
-    if isinstance(opened, Case):
-        return opened
-    shape = saved.structures.grid.shape
-    for series in opened:
-        if series.uid != saved.series_uid:
-            continue
-        if saved.resampled is not None and series.resample is not None:
-            return run_job(read_series(series, saved.resampled), "Reading the images")
-        if saved.resampled is None and series.usable and series.shape == shape:
-            return run_job(read_series(series), "Reading the images")
-    raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
 
 
 def _rtstruct(
