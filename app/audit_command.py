@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from contourdesk.app.audit import AUDIT, read_audit, verify
+from contourdesk.app.audit import AUDIT, AuditTrail, read_audit, verify
 from contourdesk.app.audit_text import clock, sentence, to_csv
 from contourdesk.app.console import GOOD, note, say
 from contourdesk.app.errors import UserError
+from contourdesk.app.lease import Lease
+from contourdesk.app.settings import load_settings
 
 TAMPERED = 3
 
@@ -38,3 +41,20 @@ def show_audit(folder: Path, *, as_csv: bool = False) -> int:
         return TAMPERED
     note(f"{len(entries)} entries, the chain is whole. Last hash: {entries[-1]['hash'] if entries else '-'}")
     return GOOD
+
+
+def note_export(folder: Path, formats: Sequence[str]) -> None:
+    """Put an export by the command line into a review's trail; says so when that can't be done."""
+    who = load_settings()[0].reviewer
+    try:
+        lease = Lease(folder, who)
+        try:
+            trail = AuditTrail(folder)
+            trail.add("export", who, {"format": list(formats), "by": "command line"})
+            trail.close()
+        finally:
+            lease.release()
+    except UserError as error:
+        note(f"This export is not in the audit trail. {error}")
+    except OSError as error:
+        note(f"This export is not in the audit trail ({error.strerror}).")

@@ -263,13 +263,16 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from contourdesk.app.audit_command import note_export
     from contourdesk.app.dicom_write import RtStructOptions
     from contourdesk.app.export_command import export_review
 
     contours = {"edges": "voxel edges", "smooth": "smooth"}[options.contours]
     holes = {None: "", "keyhole": "keyhole", "inner": "inner loops", "xor": "xor"}[options.holes]
     how = RtStructOptions(contours, holes, options.profile)
-    return export_review(options.review, options.out, options.format, everything=options.all, options=how)
+    code = export_review(options.review, options.out, options.format, everything=options.all, options=how)
+    note_export(options.review, options.format)
+    return code
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Every writer reads back what it wrote and compares, so what is listed as written
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,11 +41,12 @@ FORMATS: tuple[Format, ...] = (
 
 @dataclass(frozen=True)
 class Written:
-    """One thing that was written and read back, and what the user should know about it."""
+    """One thing that was written and read back, what the user should know about it, and a file's SHA-256."""
 
     what: str
     path: Path
     notes: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 def export(
@@ -84,7 +86,8 @@ def export(
             report = yield from export_case(case, structures, folder / DATASET_NAME, only_accepted=only_accepted)
             done.append(Written(f"Training case {report.name}", report.folder, report.notes))
             continue
-        done.append(Written(chosen.title, _write(chosen.id, case, structures, folder, reviewer, rtstruct)))
+        path = _write(chosen.id, case, structures, folder, reviewer, rtstruct)
+        done.append(Written(chosen.title, path, sha256=file_digest(path)))
     return done
 
 
@@ -106,6 +109,14 @@ def _write(
 
     names = {"seg": f"SEG_{name}.dcm", "nrrd": f"{name}.seg.nrrd", "nifti": f"masks_{name}"}
     return write_format(kind, case, structures, folder / names[kind], reviewer=reviewer)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, for the audit trail; empty for a folder."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_stem(case: Case) -> str:

@@ -175,7 +175,7 @@ def test_it_goes_on_after_a_crash_in_mid_line(tmp_path: Path) -> None:
     assert "crash" in verify(tmp_path)[0].text
     again = project.resume(make_case(), run(project.load(tmp_path, recover=True)))
     with start(tmp_path, again):
-        paint(again, 70)
+        paint(again, 70, "a")
     assert verify(tmp_path) == []
     entries = read_audit(tmp_path)
     assert any(e.get("torn_bytes") for e in entries)

@@ -206,7 +206,7 @@ def test_after_a_crash_the_edits_can_be_recovered(qtbot, window, ct, monkeypatch
     window.close()
     for file in folder.iterdir():
         file.unlink()
-    for name, content in (saved | {"journal.jsonl": journal}).items():
+    for name, content in (saved | {"journal.jsonl": journal, "lock": b""}).items():
         (folder / name).write_bytes(content)  # as a kill before the next save would have left it
     assert needs_recovery(folder)
     again = open_window(qtbot, monkeypatch, tmp_path / "home")

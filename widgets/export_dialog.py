@@ -213,6 +213,8 @@ class ExportDialog(QDialog):
         self.report.setText(step.text)
 
     def _on_written(self, written: list[Written]) -> None:
+        for w in written:  # no path: it may hold the patient's id
+            self._session.note("export", format=w.what, names=[s.name for s in self._chosen()], sha256=w.sha256)
         lines = [line for w in written for line in (f"{w.what}: {w.path.name}", *(f"    {note}" for note in w.notes))]
         self._end("\n".join(["Written. Checked: read back and equal.", *lines]), "good")
 
