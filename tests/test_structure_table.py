@@ -8,7 +8,10 @@ from qtpy.QtWidgets import QApplication, QColorDialog, QLineEdit
 from view_phantoms import make_session
 
 from contourdesk.app.errors import UserError
-from contourdesk.widgets.structure_table import COLOUR, NAME, SHOW, STATE, VOLUME, StructureTable
+from contourdesk.app.finding import Finding
+from contourdesk.widgets.structure_menu import structure_menu
+from contourdesk.widgets.structure_model import COLOUR, FINDINGS, LOCK, NAME, SHOW, STATE, VOLUME
+from contourdesk.widgets.structure_table import StructureTable
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -22,7 +25,7 @@ def session():
 def table(qtbot, session):
     table = StructureTable()
     qtbot.addWidget(table)
-    table.resize(360, 400)
+    table.resize(640, 400)
     table.show()
     qtbot.waitExposed(table)
     table.set_session(session)
@@ -165,3 +168,126 @@ def test_a_hundred_structures_are_quick_to_update(table, session):
     for i in range(100):
         session.add(f"S{i}")
     assert len(texts(table)) == 103
+
+
+# -- groups, findings, lock, solo, names ---------------------------------------------------------------------------
+
+
+def names(table):
+    """Texts of the first column that has any: headings, and names."""
+    model = table.view.model()
+    return [model.index(r, 0).data() or model.index(r, NAME).data() for r in range(model.rowCount())]
+
+
+def test_groups_appear_when_there_are_several_and_fold(qtbot, table, session):
+    ptv = session.add("PTV_70", interpreted_type="PTV")
+    table.set_active(ptv)
+    assert names(table) == ["Targets (1)", "PTV_70", "Organs at risk (3)", "Big", "Left", "Empty"]
+    qtbot.keyClick(table.view, Qt.Key.Key_Down)
+    assert session.structures.get(table.active).name == "Big"  # the heading is stepped over
+    click(qtbot, table, 2, NAME)
+    assert names(table) == ["Targets (1)", "PTV_70", "Organs at risk (3)"]
+    assert session.structures.get(table.active).name == "Big"  # folded, but still the active one
+    click(qtbot, table, 2, SHOW)
+    table.set_active(session.structures.items[1].id)
+    qtbot.keyClick(table.view, Qt.Key.Key_Left)
+    assert len(names(table)) == 3
+    table.set_active(session.structures.items[2].id)  # from elsewhere: it can be seen
+    assert names(table)[-1] == "Empty"
+    session.regroup(ptv, "Boost")
+    assert names(table)[0] == "Boost (1)"
+    session.undo()
+    assert names(table)[0] == "Targets (1)"
+
+
+def test_search_finds_in_folded_groups_and_leads_to_the_list(qtbot, table, session):
+    session.add("PTV_70", interpreted_type="PTV")
+    table.rows.toggle("Organs at risk")
+    qtbot.keyClick(table.view, Qt.Key.Key_Slash)
+    assert table.window().focusWidget() is table.search
+    qtbot.keyClicks(table.search, "lef")
+    assert names(table) == ["Organs at risk (1)", "Left"]
+    qtbot.keyClick(table.search, Qt.Key.Key_Return)
+    assert table.window().focusWidget() is table.view
+    assert session.structures.get(table.active).name == "Left"
+    qtbot.keyClick(table.search, Qt.Key.Key_Escape)
+    assert table.search.text() == ""
+
+
+def test_a_new_name_moves_a_structure_to_its_group(qtbot, table, session):
+    big = session.structures.items[0]
+    table.view.setFocus()
+    table.set_active(big.id)
+    qtbot.keyClick(table.view, Qt.Key.Key_F2)
+    editor = table.view.findChild(QLineEdit)
+    assert editor.completer() is not None
+    editor.selectAll()
+    qtbot.keyClicks(editor, "PTV_60")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: names(table)[:2] == ["Targets (1)", "PTV_60"], timeout=5000)
+    assert table.active == big.id
+
+
+def test_findings_are_counted_and_told(table, session):
+    big, left, _ = session.structures
+    found = [Finding(big.id, "info", "one"), Finding(big.id, "error", "two"), Finding(left.id, "warning", "three")]
+    table.set_findings(found)
+    assert texts(table, FINDINGS) == ["2", "1", None]
+    assert table.model.index(0, FINDINGS).data(Qt.ItemDataRole.ToolTipRole) == "one\ntwo"
+    table.set_findings(None)
+    assert texts(table, FINDINGS) == [None] * 3
+
+
+def test_a_click_locks_and_a_locked_one_is_not_deleted(qtbot, table, session):
+    big = session.structures.items[0]
+    click(qtbot, table, 0, LOCK)
+    assert session.is_locked(big.id)
+    assert not table.model.index(0, LOCK).data(Qt.ItemDataRole.DecorationRole).isNull()
+    with qtbot.waitSignal(table.failed):
+        table.delete()
+    assert session.structures.items[0].id == big.id
+    click(qtbot, table, 0, LOCK)
+    assert not session.is_locked(big.id)
+
+
+def test_solo_shows_one_alone_follows_the_list_and_gives_back(qtbot, table, session):
+    big, left, empty = (s.id for s in session.structures)
+    table.model.set_visible(empty, False)
+    rect = table.view.visualRect(table.view.model().index(1, SHOW))
+    qtbot.mouseClick(table.view.viewport(), LEFT, Qt.KeyboardModifier.AltModifier, rect.center())
+    assert (table.model.hidden, table.active, table.solo) == ({big, empty}, left, True)
+    qtbot.keyClick(table.view, Qt.Key.Key_Up)
+    assert table.model.hidden == {left, empty}
+    table.toggle_solo()
+    assert (table.model.hidden, table.solo) == ({empty}, False)
+
+
+def test_the_standard_name_is_offered_until_it_is_taken(qtbot, table, session):
+    big = session.structures.items[0]
+    assert table.suggestion.isHidden()
+    session.rename(big.id, "Right Parotid")
+    assert table.suggestion.isVisible()
+    assert table.suggest_button.text() == "Parotid_R"
+    qtbot.mouseClick(table.suggest_button, LEFT)
+    assert session.structures.items[0].name == "Parotid_R"
+    assert table.suggestion.isHidden()
+
+
+def test_a_narrow_table_shows_states_as_icons(qtbot, table):
+    assert texts(table, STATE) == ["open"] * 3
+    table.resize(200, 400)
+    qtbot.wait(20)
+    assert texts(table, STATE) == [None] * 3
+    assert table.model.index(0, STATE).data(Qt.ItemDataRole.AccessibleTextRole) == "open"
+
+
+def test_the_menu_of_a_row_jumps_and_groups(qtbot, table, session):
+    big = session.structures.items[0]
+    menu = structure_menu(table, big)
+    by_text = {a.text(): a for a in menu.actions()}
+    with qtbot.waitSignal(table.jump_wanted) as blocker:
+        by_text["Last slice\tEnd"].trigger()
+    assert blocker.args == [big.id, "last"]
+    by_text["Lock"].trigger()
+    assert session.is_locked(big.id)
+    menu.deleteLater()

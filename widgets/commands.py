@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from contourdesk.app.operations import OPERATIONS
 from contourdesk.widgets.actions import Action
+from contourdesk.widgets.commands_view import looking, measuring
+from contourdesk.widgets.deciding import deciding_actions
 from contourdesk.widgets.tools import TOOLS
 
 if TYPE_CHECKING:
@@ -19,18 +21,25 @@ MOUSE = (
     ("Ctrl+wheel", "Zoom"),
     ("Middle drag, Shift+drag", "Pan"),
     ("Right drag", "Change the display window"),
-    ("Double click", "One plane alone, or all three"),
+    ("Double click", "One view alone, or all as before"),
+    ("Drag between views", "Share the room otherwise"),
+    ("Left drag, wheel (3D)", "Turn, zoom; Shift+drag moves, click goes there"),
     ("Shift+stroke", "Erase while painting"),
     ("Shift+wheel", "Brush size"),
     ("Enter, Esc", "Close or give up a polygon"),
     ("Space", "Show or hide (in the list)"),
     ("Del", "Delete (in the list)"),
+    ("/", "Search (in the list)"),
+    ("Left, Right", "Fold or unfold a group (in the list)"),
+    ("Alt+click on an eye", "Show one structure alone"),
 )
 
 
 def commands(window: MainWindow) -> list[Action]:
     """All commands; the part of an id before "_" makes the groups of a menu."""
-    return [*_file(window), *_edit(window), *_structure(window), *_view(window), *_review(window), *_help(window)]
+    measure = measuring(window, _has_case(window), _has_active(window))
+    review = [*_review(window), *deciding_actions(window)]
+    return [*_file(window), *_edit(window), *_structure(window), *_view(window), *measure, *review, *_help(window)]
 
 
 def _has_case(window: MainWindow) -> Callable[[], bool]:
@@ -115,8 +124,9 @@ def _view(w: MainWindow) -> list[Action]:
         Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
         Action("go_centre", "View", "Centre on the structure", ("C",), w.desk.centre, active),
         Action("masks_confidence", "View", "Confidence of the model", ("K",), w.desk.confidence.overlay.toggle, case),
+        *looking(w, case, active),
         Action("go_fit", "View", "Fit the patient", ("0",), w.view.reset_view, case),
-        Action("go_maximise", "View", "One plane or all three", ("M",), w.view.toggle_maximised, case),
+        Action("go_maximise", "View", "One view or all", ("M",), w.view.toggle_maximised, case),
         Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
         Action("panels_right", "View", "Right panels", ("F8",), lambda: _toggle(w, 2), case),
         Action("panels_search", "View", "Search structures", ("Ctrl+F",), lambda: _search(w), case),
@@ -138,7 +148,7 @@ def _review(w: MainWindow) -> list[Action]:
                active, "accepted-edited"),
         Action("decide_reject", "Review", "Reject", ("R",), lambda: w.decide("rejected"), active, "rejected"),
         Action("decide_reopen", "Review", "Reopen", ("U",), lambda: w.decide("unreviewed"), active, "unreviewed"),
-        Action("decide_reveal", "Review", "Show the hidden proposal", ("Y",), w.review.reveal, _has_hidden(w)),
+        Action("decide_reveal", "Review", "Show the hidden proposal", ("Shift+P",), w.review.reveal, _has_hidden(w)),
         Action("case_next", "Review", "Next case", ("Ctrl+J",), w.worklist.open_next, lambda: w.worklist.has_next),
         Action("case_audit", "Review", "Audit trail…", (), w.show_audit, case),
         Action("list_next_open", "Review", "Next undecided structure", ("J",), w.desk.next_open, case),

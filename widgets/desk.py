@@ -18,6 +18,7 @@ from contourdesk.widgets.display_bar import DisplayBar
 from contourdesk.widgets.edit_tools import EditTools
 from contourdesk.widgets.findings import Findings
 from contourdesk.widgets.guide import Guide
+from contourdesk.widgets.looking import Looking
 from contourdesk.widgets.model_dialog import ModelDialog
 from contourdesk.widgets.operations_panel import OperationsPanel
 from contourdesk.widgets.ortho_view import OrthoView
@@ -77,8 +78,11 @@ class Desk(QObject):
         column = QVBoxLayout(self.page)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(em(self.page, 0.2))
+        self.looking = Looking(self.view, self.table, settings, self)
         column.addWidget(self.banner)
+        column.addWidget(self.looking.versions)
         column.addWidget(self.view, 1)
+        column.addWidget(self.looking.measures)
         self.view.set_display(settings.display_mode)
         self.view.set_opacity(settings.opacity)
         self._connect()
@@ -109,6 +113,9 @@ class Desk(QObject):
         self.operations.busy.connect(self.tools.hint.setHidden)  # small screens have no room for both
         self.operations.failed.connect(self.failed)
         self.operations.said.connect(self.said)
+        self.looking.said.connect(self.said)
+        self.looking.failed.connect(self.failed)
+        self.findings.found.connect(table.set_findings)
         self.importing.said.connect(self.said)
         self.importing.failed.connect(self.failed)
         self.importing.imported.connect(self._on_imported)
@@ -128,6 +135,7 @@ class Desk(QObject):
         self.review.set_session(session)
         self.operations.set_session(session)
         self.confidence.set_session(session)
+        self.looking.set_session(session)
         self.guide.set_session(session)
         self.importing.set_session(session)
         self.findings.set_session(session)
@@ -147,7 +155,7 @@ class Desk(QObject):
 
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
-        panels = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide)
+        panels = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide, self.looking)
         runners = [panel.runner for panel in panels]
         runners += [self.predict.reader, self.confidence.fitter, self.review.keeper.runner]
         for runner in runners:

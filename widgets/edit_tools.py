@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
+from contourdesk.widgets.tools import TOOLS
 from contourdesk.widgets.view_state import BRUSH_RANGE_MM
 
 _SLIDER_MAX_MM = 50  # the spin box goes further
@@ -63,10 +64,10 @@ class EditTools(QWidget):
     def _tool_grid(self) -> QGridLayout:
         grid = QGridLayout()
         grid.setSpacing(2)
-        group = QButtonGroup(self)
+        group = self._group = QButtonGroup(self)
         small = QFont(self.font())
         small.setPointSizeF(small.pointSizeF() * 0.88)
-        for n, tool in enumerate(self._view.tools.values()):
+        for n, tool in enumerate(self._view.tools[kind.id] for kind in TOOLS):
             button = QToolButton()
             named(button, f"tool_{tool.id}", tool.tip, f"{tool.tip} ({tool.shortcut})" if tool.shortcut else tool.tip)
             button.setText(tool.text)
@@ -131,7 +132,10 @@ class EditTools(QWidget):
 
     def _show_tool(self, name: str) -> None:
         tool = self._view.tools[name]
-        self._buttons[name].setChecked(True)
+        self._group.setExclusive(False)  # a measuring tool has no button here
+        for tool_id, button in self._buttons.items():
+            button.setChecked(tool_id == name)
+        self._group.setExclusive(True)
         self.hint.setText(tool.hint)
         self._brush.setVisible(tool.brush)
         for tool_id, options in self._options.items():

@@ -384,7 +384,8 @@ class MainWindow(QMainWindow):
             if not close_all_the_same(self, error):
                 event.ignore()
                 return
-        self._change_settings(display_mode=self.view.display, opacity=self.view.opacity)
+        layout = self.view.layouts.kept.text
+        self._change_settings(display_mode=self.view.display, opacity=self.view.opacity, view_layout=layout)
         self.autosave.end()
         self._set_session(None)
         self.view.close_views()

@@ -1,178 +1,35 @@
-"""The list of structures: colour, show or hide, name, volume, state; the selected row is the active structure."""
+"""The list of structures, with search and groups; the selected row is the active structure."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, QSortFilterProxyModel, Qt, Signal
+from qtpy.QtCore import QModelIndex, QPoint, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QColorDialog,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QLineEdit,
-    QTableView,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QColorDialog, QHBoxLayout, QLabel, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
 from contourdesk.app.errors import UserError
-from contourdesk.app.review import Change, ReviewSession
-from contourdesk.app.structures import Mask, Structure
-from contourdesk.widgets.theme import em, icon, icon_size, named, set_role, swatch
-
-SHOW, COLOUR, NAME, VOLUME, STATE = range(5)
-HEADERS = ("", "", "Name", "ml", "State")
-Index = QModelIndex | QPersistentModelIndex
-_Role = Qt.ItemDataRole
-_ID_ROLE = _Role.UserRole
-
-
-def state_text(structure: Structure) -> str:
-    """The state in one word: accepted, rejected, edited or open."""
-    if structure.decision.state != "unreviewed":
-        return "accepted" if structure.decision.accepted else structure.decision.state
-    return "edited" if structure.edited and structure.provenance.model else "open"
+from contourdesk.app.finding import Finding
+from contourdesk.app.naming import suggest
+from contourdesk.app.review import ReviewSession
+from contourdesk.widgets.structure_menu import structure_menu
+from contourdesk.widgets.structure_model import COLOUR, ID_ROLE, LOCK, NAME, SHOW, StructureModel
+from contourdesk.widgets.structure_rows import StructureRows
+from contourdesk.widgets.structure_view import StructureView
+from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 
-class StructureModel(QAbstractTableModel):
-    """A session's structures as table rows, in the session's order."""
+class _Search(QLineEdit):
+    """A search field from which Down and Enter lead to the list."""
 
-    visibility_changed = Signal(str, bool)
-    failed = Signal(object)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.session: ReviewSession | None = None
-        self.hidden: set[str] = set()
-        self._volumes: dict[str, tuple[Mask, float]] = {}
-        self.swatch_px = 12
-
-    def set_session(self, session: ReviewSession | None) -> None:
-        """Show this session's structures, all visible."""
-        if self.session is not None:
-            self.session.changed.disconnect(self.on_change, missing_ok=True)
-        self.beginResetModel()
-        self.session, self.hidden, self._volumes = session, set(), {}
-        self.endResetModel()
-        if session is not None:
-            session.changed.connect(self.on_change)
-
-    def on_change(self, change: Change) -> None:
-        """Follow one change of the session."""
-        row = self.row_of(change.structure_id)
-        if change.what in ("added", "removed", "reset") or row is None:
-            self.beginResetModel()
-            self.endResetModel()
-            return
-        self.dataChanged.emit(self.index(row, 0), self.index(row, STATE))
-
-    def items(self) -> tuple[Structure, ...]:
-        """The structures, in row order."""
-        return () if self.session is None else self.session.structures.items
-
-    def row_of(self, structure_id: str | None) -> int | None:
-        """Row of a structure, or None."""
-        return next((i for i, s in enumerate(self.items()) if s.id == structure_id), None)
-
-    def set_visible(self, structure_id: str, visible: bool) -> None:
-        """Show or hide one structure."""
-        if visible == (structure_id not in self.hidden):
-            return
-        (self.hidden.discard if visible else self.hidden.add)(structure_id)
-        row = self.row_of(structure_id)
-        if row is not None:
-            self.dataChanged.emit(self.index(row, SHOW), self.index(row, SHOW))
-            self.visibility_changed.emit(structure_id, visible)
-
-    def volume_ml(self, structure: Structure) -> float:
-        """Volume in ml; counted once for each mask."""
-        known = self._volumes.get(structure.id)
-        if known is None or known[0] is not structure.mask:
-            grid = self.session.structures.grid  # type: ignore[union-attr]
-            known = (structure.mask, structure.volume_ml(grid))
-            self._volumes[structure.id] = known
-        return known[1]
-
-    # Qt's own names from here on.
-
-    def rowCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return 0 if parent.isValid() else len(self.items())
-
-    def columnCount(self, parent: Index = QModelIndex()) -> int:  # noqa: B008
-        return len(HEADERS)
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
-        if orientation == Qt.Orientation.Horizontal and role == _Role.DisplayRole:
-            return HEADERS[section]
-        if role == _Role.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if section == VOLUME else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
-        return None
-
-    def flags(self, index: Index) -> Qt.ItemFlag:
-        flags = super().flags(index)
-        return flags | Qt.ItemFlag.ItemIsEditable if index.column() == NAME else flags
-
-    def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
-        s, column = self.items()[index.row()], index.column()
-        if role == _ID_ROLE:
-            return s.id
-        if role in (_Role.DisplayRole, _Role.EditRole):
-            return {NAME: s.name, VOLUME: f"{self.volume_ml(s):.1f}", STATE: state_text(s)}.get(column)
-        if role == _Role.DecorationRole and column == SHOW:
-            return icon("eye-off" if s.id in self.hidden else "eye")
-        if role == _Role.DecorationRole and column == COLOUR:
-            return swatch(s.colour, self.swatch_px)
-        if role == _Role.DecorationRole and column == STATE:
-            return icon(s.decision.state)
-        if role == _Role.TextAlignmentRole and column == VOLUME:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role == _Role.ForegroundRole and column == NAME and s.mask.is_empty:
-            return QColor("#8b94a1")
-        if role == _Role.AccessibleTextRole and column == SHOW:
-            return f"{s.name} {'hidden' if s.id in self.hidden else 'shown'}"
-        return self._tip(s, column) if role == _Role.ToolTipRole else None
-
-    def _tip(self, s: Structure, column: int) -> str:
-        if column == SHOW:
-            return "Click to show or hide"
-        if column == COLOUR:
-            return "Click to choose another colour"
-        made = {"model": "proposed by a model", "imported": "imported", "reviewer": "drawn or edited by a reviewer"}
-        lines = [s.name, made.get(s.provenance.source, s.provenance.source)]
-        if s.provenance.model:
-            lines.append(f"model {s.provenance.model}")
-        if s.decision.person:
-            lines.append(f"{s.decision.text} by {s.decision.person}")
-        return "\n".join(lines)
-
-    def setData(self, index: Index, value: Any, role: int = _Role.EditRole) -> bool:
-        if role != _Role.EditRole or index.column() != NAME or self.session is None:
-            return False
-        try:
-            self.session.rename(self.items()[index.row()].id, str(value))
-        except UserError as error:
-            self.failed.emit(error)
-            return False
-        return True
-
-
-class _View(QTableView):
-    """A table with two keys more."""
-
-    toggled = Signal()
-    deleted = Signal()
+    left = Signal()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space shows or hides, Del deletes."""
-        if event.key() == Qt.Key.Key_Space:
-            self.toggled.emit()
-        elif event.key() == Qt.Key.Key_Delete:
-            self.deleted.emit()
+        """Go to what was found; Esc takes the search back."""
+        if event.key() in (Qt.Key.Key_Down, Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.left.emit()
+        elif event.key() == Qt.Key.Key_Escape and self.text():
+            self.clear()
         else:
             super().keyPressEvent(event)
 
@@ -180,29 +37,28 @@ class _View(QTableView):
 class StructureTable(QWidget):
     """Search field, table and buttons.
 
-    `active_changed` carries a structure id or None, `visibility_changed` an id and whether it is shown, `failed`
-    an exception for the user.
+    `active_changed` carries a structure id or None, `visibility_changed` an id and whether it is shown, `jump_wanted`
+    an id and "centre", "first" or "last" (slice), `failed` an exception for the user.
     """
 
     active_changed = Signal(object)
     visibility_changed = Signal(str, bool)
+    jump_wanted = Signal(str, str)
     failed = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("structure_table")
         self._active: str | None = None
+        self._solo: set[str] | None = None  # what was hidden before one structure was shown alone
         self.model = StructureModel(self)
         self.model.swatch_px = em(self, 0.75)
-        self._proxy = QSortFilterProxyModel(self)
-        self._proxy.setSourceModel(self.model)
-        self._proxy.setFilterKeyColumn(NAME)
-        self._proxy.setFilterCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        self.search = QLineEdit()
-        named(self.search, "structure_search", "Search structures")
+        self.rows = StructureRows(self.model, self)
+        self.search = _Search()
+        named(self.search, "structure_search", "Search structures", "Search structures (Ctrl+F, or / in the list)")
         self.search.setPlaceholderText("Search structures")
         self.search.setClearButtonEnabled(True)
-        self.view = self._make_view()
+        self.view = StructureView(self.rows)
         self.empty = QLabel("No structures yet. Segment, or add one to draw it yourself.")
         named(self.empty, "no_structures")
         self.empty.setWordWrap(True)
@@ -212,36 +68,26 @@ class StructureTable(QWidget):
         layout.addWidget(self.search)
         layout.addWidget(self.view, 1)
         layout.addWidget(self.empty)
+        layout.addWidget(self._make_suggestion())
         layout.addLayout(self._make_buttons())
         self._connect()
         self._refresh()
 
-    def _make_view(self) -> _View:
-        view = _View()
-        named(view, "structures", "Structures")
-        view.setModel(self._proxy)
-        view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        triggers = QAbstractItemView.EditTrigger
-        view.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
-        view.setShowGrid(False)
-        view.setIconSize(icon_size(view))
-        view.verticalHeader().hide()
-        view.verticalHeader().setDefaultSectionSize(em(view, 1.8))
-        view.setTabKeyNavigation(False)
-        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        header = view.horizontalHeader()
-        header.setMinimumSectionSize(em(view, 1.5))
-        header.setSectionsClickable(False)
-        header.setHighlightSections(False)
-        for column, mode in enumerate("FFSFF"):
-            header.setSectionResizeMode(
-                column, QHeaderView.ResizeMode.Stretch if mode == "S" else QHeaderView.ResizeMode.Fixed
-            )
-        for column, width in ((SHOW, 1.9), (COLOUR, 1.7), (VOLUME, 3.2)):
-            header.resizeSection(column, em(view, width))
-        header.resizeSection(STATE, view.fontMetrics().horizontalAdvance("accepted") + em(view, 2.9))
-        return view
+    def _make_suggestion(self) -> QWidget:
+        """A line that is there only while the active structure has another name than TG-263 would give it."""
+        self.suggestion = QWidget()
+        row = QHBoxLayout(self.suggestion)
+        row.setContentsMargins(0, 0, 0, 0)
+        label = QLabel("TG-263:")
+        set_role(label, "muted")
+        self.suggest_button = QToolButton()
+        named(self.suggest_button, "use_standard_name", "Rename to the standard name")
+        self.suggest_button.clicked.connect(self._use_suggestion)
+        row.addWidget(label)
+        row.addWidget(self.suggest_button)
+        row.addStretch(1)
+        self.suggestion.hide()
+        return self.suggestion
 
     def _make_buttons(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -270,14 +116,21 @@ class StructureTable(QWidget):
 
     def _connect(self) -> None:
         self.search.textChanged.connect(self._filter)
+        self.search.left.connect(self._to_list)
         self.view.clicked.connect(self._on_click)
-        self.model.modelAboutToBeReset.connect(self._begin_quiet)
-        self.model.modelReset.connect(self._refresh)
+        self.rows.modelAboutToBeReset.connect(self._begin_quiet)
+        self.rows.modelReset.connect(self._refresh)
         self.model.visibility_changed.connect(self.visibility_changed)
         self.model.failed.connect(self.failed)
+        self.model.dataChanged.connect(lambda *_: self._show_suggestion())
         self.view.selectionModel().currentRowChanged.connect(self._on_current)
         self.view.toggled.connect(self.toggle_visible)
         self.view.deleted.connect(self.delete)
+        self.view.searched.connect(self.to_search)
+        self.view.folded.connect(self.rows.toggle)
+        self.view.alone.connect(lambda index: self._alone(str(index.data(ID_ROLE))))
+        self.view.words_fit.connect(self.model.set_words)
+        self.view.customContextMenuRequested.connect(self._on_menu)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -288,7 +141,7 @@ class StructureTable(QWidget):
 
     def set_session(self, session: ReviewSession | None) -> None:
         """Show a session; its first structure becomes active."""
-        self._active, self._last_row = None, 0
+        self._active, self._last_row, self._solo = None, 0, None
         self.search.clear()
         self.model.set_session(session)
         self.setEnabled(session is not None)
@@ -296,22 +149,82 @@ class StructureTable(QWidget):
     def set_active(self, structure_id: str | None) -> None:
         """Select a structure's row; `active_changed` follows when it was another one."""
         row = self.model.row_of(structure_id)
-        index = QModelIndex() if row is None else self._proxy.mapFromSource(self.model.index(row, NAME))
-        if index.isValid():
-            self.view.setCurrentIndex(index)
-        else:
-            self.view.setCurrentIndex(QModelIndex())
+        if row is not None and structure_id != self._active and self.rows.row_for(row) is None:
+            self.rows.unfold_row(row)
+        shown = self.rows.row_for(row)
+        self.view.setCurrentIndex(QModelIndex() if shown is None else self.rows.index(shown, NAME))
         self._set_active(structure_id if row is not None else None)
+
+    def set_findings(self, found: Sequence[Finding] | None) -> None:
+        """Count for each structure what the checks found."""
+        self.model.set_findings(found)
+
+    def to_search(self) -> None:
+        """Begin to type into the search field."""
+        self.search.setFocus()
+        self.search.selectAll()
 
     def show_all(self, visible: bool) -> None:
         """Show or hide every structure."""
+        self._solo = None
         for s in self.model.items():
             self.model.set_visible(s.id, visible)
 
     def toggle_visible(self) -> None:
         """Show or hide the active structure."""
         if self._active is not None:
+            self._solo = None
             self.model.set_visible(self._active, self._active in self.model.hidden)
+
+    @property
+    def solo(self) -> bool:
+        """Whether the active structure is shown alone; another that becomes active is then shown in its place."""
+        return self._solo is not None
+
+    def toggle_solo(self) -> None:
+        """Show the active structure alone, or those that were shown before."""
+        if self._solo is not None:
+            hidden, self._solo = self._solo, None
+            self._hide(hidden)
+        elif self._active is not None:
+            self._solo = set(self.model.hidden)
+            self._hide({s.id for s in self.model.items()} - {self._active})
+
+    def _alone(self, structure_id: str) -> None:
+        """Alt+click on an eye: that structure alone, or all again when it is alone already."""
+        if self._solo is not None and structure_id != self._active:
+            self.set_active(structure_id)
+            return
+        self.set_active(structure_id)
+        self.toggle_solo()
+
+    def _hide(self, hidden: set[str]) -> None:
+        for s in self.model.items():
+            self.model.set_visible(s.id, s.id not in hidden)
+
+    def toggle_locked(self, structure_id: str) -> None:
+        """Lock a structure against changes, or unlock it."""
+        session = self.model.session
+        if session is not None:
+            self._try(lambda: session.set_locked(structure_id, not session.is_locked(structure_id)))
+
+    def regroup(self, structure_id: str, group: str) -> None:
+        """Put a structure under a heading of the reviewer's own; empty: by its type."""
+        session = self.model.session
+        if session is not None:
+            self._try(lambda: session.regroup(structure_id, group))
+
+    def rename_to(self, structure_id: str, name: str) -> None:
+        """Give a structure a name."""
+        session = self.model.session
+        if session is not None:
+            self._try(lambda: session.rename(structure_id, name))
+
+    def _try(self, function: Callable[[], object]) -> None:
+        try:
+            function()
+        except UserError as error:
+            self.failed.emit(error)
 
     def add(self) -> None:
         """Add an empty structure and let the user type its name."""
@@ -339,27 +252,62 @@ class StructureTable(QWidget):
         dialog.setWindowTitle(f"Colour of {session.structures.get(structure_id).name}")
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.colorSelected.connect(
-            lambda c: session.recolour(structure_id, (c.red(), c.green(), c.blue())) if c.isValid() else None
+            lambda c: self._try(lambda: session.recolour(structure_id, (c.red(), c.green(), c.blue())))
         )
         dialog.open()
 
     def delete(self) -> None:
         """Delete the active structure."""
         if self.model.session is not None and self._active is not None:
-            self.model.session.delete(self._active)
+            session, active = self.model.session, self._active
+            self._try(lambda: session.delete(active))
 
     # -- slots ----------------------------------------------------------------------------------------------------
 
     def _on_click(self, index: QModelIndex) -> None:
-        structure_id = str(index.data(_ID_ROLE))
+        structure_id = str(index.data(ID_ROLE))
         if index.column() == SHOW:
+            self._solo = None
             self.model.set_visible(structure_id, structure_id in self.model.hidden)
         elif index.column() == COLOUR:
             self.recolour()
+        elif index.column() == LOCK:
+            self.toggle_locked(structure_id)
+
+    def _on_menu(self, at: QPoint) -> None:
+        index = self.view.indexAt(at)
+        if not index.isValid():  # the menu key without a place
+            index = self.view.currentIndex()
+        row = self.model.row_of(index.data(ID_ROLE)) if index.isValid() else None
+        if row is not None:
+            structure = self.model.items()[row]
+            self.set_active(structure.id)
+            menu = structure_menu(self, structure)
+            menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            menu.popup(self.view.viewport().mapToGlobal(at))
+
+    def _to_list(self) -> None:
+        first = self.rows.first_structure()
+        if first is not None:
+            if self.rows.row_for(self.model.row_of(self._active)) is None:
+                self.view.setCurrentIndex(self.rows.index(first, NAME))
+            self.view.setFocus()
+
+    def _show_suggestion(self) -> None:
+        row = self.model.row_of(self._active)
+        name = "" if row is None else self.model.items()[row].name
+        better = suggest(name) if name else None
+        self.suggestion.setVisible(better is not None and better != name)
+        self.suggest_button.setText(better or "")
+        self.suggest_button.setToolTip(f"Rename {name} to its name in AAPM TG-263")
+
+    def _use_suggestion(self) -> None:
+        if self._active is not None:
+            self.rename_to(self._active, self.suggest_button.text())
 
     def _on_current(self, index: QModelIndex) -> None:
-        if index.isValid() and not self._quiet:  # else rows came or went, which is nobody's choice
-            self._set_active(str(index.data(_ID_ROLE)))
+        if index.isValid() and not self._quiet and index.data(ID_ROLE):  # else rows came or went: nobody's choice
+            self._set_active(str(index.data(ID_ROLE)))
 
     def _set_active(self, structure_id: str | None) -> None:
         for button in (self.rename_button, self.colour_button, self.delete_button):  # type: ignore[attr-defined]
@@ -367,13 +315,13 @@ class StructureTable(QWidget):
         self._last_row = self.model.row_of(structure_id) or 0
         if structure_id != self._active:
             self._active = structure_id
+            if self._solo is not None and structure_id is not None:
+                self._hide({s.id for s in self.model.items()} - {structure_id})
             self.active_changed.emit(structure_id)
+        self._show_suggestion()
 
     def _filter(self, text: str) -> None:
-        self._quiet = True
-        self._proxy.setFilterFixedString(text)
-        self._quiet = False
-        self.set_active(self._active)
+        self.rows.set_search(text)
 
     def _begin_quiet(self) -> None:
         self._quiet = True

@@ -11,6 +11,7 @@ from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.tool import Spot, Tool
 from contourdesk.widgets.tools import TOOLS
+from contourdesk.widgets.tools_measure import MEASURING
 from contourdesk.widgets.view_state import ViewState
 
 
@@ -31,7 +32,7 @@ class Editor(QObject):
     def __init__(self, state: ViewState, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.state = state
-        self.tools: dict[str, Tool] = {kind.id: kind(self) for kind in TOOLS}
+        self.tools: dict[str, Tool] = {kind.id: kind(self) for kind in (*TOOLS, *MEASURING)}
         state.tool = self.tools["navigate"]
 
     # -- for the view ---------------------------------------------------------------------------------------------
