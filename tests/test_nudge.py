@@ -192,7 +192,7 @@ def test_a_move_on_a_large_slice_is_fast() -> None:
     now = begin(bits, np.eye(2), (256, 256), 40.0)
     taken = []
     for column in range(260, 460, 8):
-        start = time.perf_counter()
+        start = time.process_time()
         now = push(now, (256, column))
-        taken.append(time.perf_counter() - start)
-    assert np.median(taken) < 0.016 * 3  # three times the aim, for the load of a shared machine
+        taken.append(time.process_time() - start)
+    assert np.median(taken) < 0.016 * 3  # of processor time: three times the aim, for slow machines

@@ -105,7 +105,8 @@ class EditTools(QWidget):
         grid.addWidget(QLabel("Brush"), 0, 0)
         grid.addWidget(self._slider, 0, 1)
         grid.addWidget(self._spin, 0, 2)
-        grid.addWidget(QLabel("Shape"), 1, 0)
+        self._shape = QLabel("Shape")
+        grid.addWidget(self._shape, 1, 0)
         grid.addLayout(self._shape_row(), 1, 1, 1, 2)
         grid.setColumnStretch(1, 1)
         return box
@@ -138,6 +139,8 @@ class EditTools(QWidget):
         self._group.setExclusive(True)
         self.hint.setText(tool.hint)
         self._brush.setVisible(tool.brush)
+        for widget in (self._shape, *self._shapes.values()):
+            widget.setVisible(tool.ball)
         for tool_id, options in self._options.items():
             options.setVisible(tool_id == name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QEvent, QObject, QPointF, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QNativeGestureEvent, QWheelEvent
+from qtpy.QtGui import QMouseEvent, QNativeGestureEvent, QPointingDevice, QTabletEvent, QWheelEvent
 from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
 from contourdesk.app.geometry import Grid, ViewPlane
@@ -14,6 +14,7 @@ from contourdesk.widgets.view_overlay import Overlay
 from contourdesk.widgets.view_state import ViewState
 
 _NOTCH = 120  # one step of a mouse wheel in Qt's unit
+_PAD_PX = 28  # two fingers on a touch pad go so far for one slice
 _ZOOM_STEP = 1.15
 _CLICK_PX = 4  # so far the right button may move and still be a click
 _WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag
@@ -143,6 +144,9 @@ class PlaneView(QWidget):
             QEvent.Type.MouseMove: self._on_move,
             QEvent.Type.MouseButtonRelease: self._on_release,
             QEvent.Type.MouseButtonDblClick: self._on_double_click,
+            QEvent.Type.TabletPress: self._on_press,
+            QEvent.Type.TabletMove: self._on_move,
+            QEvent.Type.TabletRelease: self._on_release,
             QEvent.Type.Wheel: self._on_wheel,
             QEvent.Type.NativeGesture: self._on_gesture,
         }.get(kind)
@@ -153,7 +157,7 @@ class PlaneView(QWidget):
         event.accept()
         return True
 
-    def _spot(self, event: QMouseEvent) -> Spot:
+    def _spot(self, event: QMouseEvent | QTabletEvent) -> Spot:
         assert self._plane is not None  # events come only while an image is shown
         keys, to_screen = event.modifiers(), self.canvas.to_screen()
         return Spot(
@@ -162,10 +166,10 @@ class PlaneView(QWidget):
             (abs(to_screen.m22()), abs(to_screen.m11())),
             shift=bool(keys & _Keys.ShiftModifier),
             ctrl=bool(keys & _Keys.ControlModifier),
-            alt=bool(keys & _Keys.AltModifier),
+            alt=bool(keys & _Keys.AltModifier) or _is_eraser(event),
         )
 
-    def _on_press(self, event: QMouseEvent) -> None:
+    def _on_press(self, event: QMouseEvent | QTabletEvent) -> None:
         if self._drag is not None and event.button() != self._held:
             return  # a second button during a drag changes nothing
         self._last, self._held = event.position(), event.button()
@@ -178,7 +182,7 @@ class PlaneView(QWidget):
             self._drag = "tool"
             self.pressed.emit(self._spot(event))
 
-    def _on_move(self, event: QMouseEvent) -> None:
+    def _on_move(self, event: QMouseEvent | QTabletEvent) -> None:
         at, spot = event.position(), self._spot(event)
         step = at - self._last
         if self._drag == "right" and abs(step.x()) + abs(step.y()) >= _CLICK_PX:
@@ -201,7 +205,7 @@ class PlaneView(QWidget):
         self.hovered.emit(spot.index)
         self.overlay.update()
 
-    def _on_release(self, event: QMouseEvent) -> None:
+    def _on_release(self, event: QMouseEvent | QTabletEvent) -> None:
         drag = self._drag
         if event.button() != self._held:
             return
@@ -220,15 +224,25 @@ class PlaneView(QWidget):
             self._on_press(event)
 
     def _on_wheel(self, event: QWheelEvent) -> None:
+        if event.phase() == Qt.ScrollPhase.ScrollMomentum:
+            return  # a swipe ends where the fingers leave the pad, or one would run through fifty slices
         # Some systems turn a wheel with Shift held into a sideways one.
-        turned = event.angleDelta().y() or event.angleDelta().x()
+        turned = float(event.angleDelta().y() or event.angleDelta().x())
         if event.modifiers() & _Keys.ControlModifier:
             self.canvas.zoom_about(event.position(), _ZOOM_STEP ** (turned / _NOTCH))
             self.overlay.update()
             return
+        pixels = event.pixelDelta()
+        on_pad = event.phase() != Qt.ScrollPhase.NoScrollPhase or not pixels.isNull()
+        if on_pad:
+            turned = (pixels.y() or pixels.x() or turned) * _NOTCH / _PAD_PX
+        if event.phase() == Qt.ScrollPhase.ScrollBegin:
+            self._wheel = 0.0
         self._wheel += turned
         steps = int(self._wheel / _NOTCH)  # a touch pad sends many small turns
         self._wheel -= steps * _NOTCH
+        if on_pad and steps:
+            steps = 1 if steps > 0 else -1
         if steps and event.modifiers() & _Keys.ShiftModifier:
             self.brush_stepped.emit(steps)
         elif steps:
@@ -236,5 +250,13 @@ class PlaneView(QWidget):
 
     def _on_gesture(self, event: QNativeGestureEvent) -> None:
         if event.gestureType() == Qt.NativeGestureType.ZoomNativeGesture:
-            self.canvas.zoom_about(event.position(), 1 + event.value())
+            self.canvas.zoom_about(event.position(), max(0.2, 1 + event.value()))
             self.overlay.update()
+        elif event.gestureType() == Qt.NativeGestureType.SmartZoomNativeGesture:  # a tap with two fingers
+            self.canvas.fit()
+            self.overlay.update()
+
+
+def _is_eraser(event: QMouseEvent | QTabletEvent) -> bool:
+    """Whether the event comes from the other end of a pen."""
+    return event.pointerType() == QPointingDevice.PointerType.Eraser

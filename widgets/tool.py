@@ -97,8 +97,8 @@ class Tool:
 
     Class attributes: `id`; `text` on the button; `icon` in ``resources/icons``; `shortcut`, a portable key name; `tip`,
     what it does in a few words; `hint`, how it is used; `cursor` over the images; `brush`, whether the brush's size and
-    ring belong to it; `erases`, whether it takes away without a key; `edits`, whether it changes the structure
-    (measuring tools don't).
+    ring belong to it, and `ball`, whether it may be one; `erases`, whether it takes away without a key; `edits`,
+    whether it changes the structure (measuring tools don't).
     """
 
     id = ""
@@ -109,11 +109,17 @@ class Tool:
     hint = ""
     cursor = Qt.CursorShape.CrossCursor
     brush = False
+    ball = True
     erases = False
     edits = True
 
     def __init__(self, editor: Editor) -> None:
         self.editor = editor
+
+    @property
+    def ring_mm(self) -> float | None:
+        """Diameter of the ring round the mouse while it is another than the brush's."""
+        return None
 
     @property
     def busy(self) -> bool:

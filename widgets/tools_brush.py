@@ -1,4 +1,4 @@
-"""Brush and eraser: strokes in mm, a disc on the slice or a ball.
+"""Brush, smart brush and eraser: strokes in mm, a disc on the slice or a ball.
 
 A stroke is shown while it is drawn and reaches the session once, when the button is let go; so one undo takes back
 one stroke.
@@ -6,63 +6,18 @@ one stroke.
 
 from __future__ import annotations
 
-import numpy as np
-from qtpy.QtCore import Qt
+from collections.abc import Sequence
 
+from qtpy.QtCore import QPointF, QSignalBlocker, Qt
+from qtpy.QtGui import QPen
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QStackedWidget, QWidget
+
+from contourdesk.app.draft import Draft
+from contourdesk.app.errors import UserError
 from contourdesk.app.footprints import Patch, stroke
-from contourdesk.app.geometry import Grid
-from contourdesk.app.structures import Mask, tight_box
-from contourdesk.widgets.tool import Position, Spot, Tool
-
-
-class Stroke:
-    """One stroke of the brush on a copy of a mask."""
-
-    def __init__(self, mask: Mask, grid: Grid, radius_mm: float, slice_axis: int | None, *, erase: bool) -> None:
-        self._mask, self._grid = mask, grid
-        self._radius_mm, self._slice_axis, self.erases = radius_mm, slice_axis, erase
-        # Memory that is never touched costs nothing; a stroke touches little.
-        self._work = mask.dense(grid.shape)
-        self._low, self._high = np.array(grid.shape), np.zeros(3, int)
-        self._last: Position | None = None
-
-    def go_to(self, point: Position) -> None:
-        """Sweep the brush from the last point to this one, a voxel index (z, y, x), fractions allowed."""
-        points = [point] if self._last is None else [self._last, point]
-        self._last = point
-        offset, bits = stroke(self._grid, points, self._radius_mm, self._slice_axis)
-        if bits.size == 0:
-            return
-        box = tuple(slice(o, o + n) for o, n in zip(offset, bits.shape, strict=True))
-        if self.erases:
-            self._work[box] &= ~bits
-        else:
-            self._work[box] |= bits
-        self._low = np.minimum(self._low, offset)
-        self._high = np.maximum(self._high, np.add(offset, bits.shape))
-
-    def preview(self) -> Mask:
-        """The mask as it would become."""
-        low, high = self._low, self._high
-        if self._mask.bits.size:
-            low = np.minimum(low, self._mask.offset)
-            high = np.maximum(high, np.add(self._mask.offset, self._mask.bits.shape))
-        return self._read(low, high)
-
-    def result(self) -> Patch | None:
-        """The tight box of voxels that the stroke changed, as offset and new bits; None when it changed nothing."""
-        after = self._read(self._low, self._high)
-        changed = tight_box(after.bits != self._mask.read(after.box)) if after.bits.size else None
-        if changed is None:
-            return None
-        z, y, x = (o + s.start for o, s in zip(after.offset, changed, strict=True))
-        return (z, y, x), after.bits[changed].copy()
-
-    def _read(self, low: np.ndarray, high: np.ndarray) -> Mask:
-        if (high <= low).any():
-            return Mask()
-        z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        return Mask((z.start, y.start, x.start), self._work[z, y, x])
+from contourdesk.app.smart_brush import Window, smart_stroke, window_at
+from contourdesk.widgets.theme import em, named
+from contourdesk.widgets.tool import Position, Sketch, Spot, Tool
 
 
 class Paint(Tool):
@@ -76,45 +31,147 @@ class Paint(Tool):
     hint = "Drag to add. Hold Shift to erase."
     cursor = Qt.CursorShape.BlankCursor
     brush = True
-    _stroke: Stroke | None = None
+    _draft: Draft | None = None
     _structure_id = ""
+    _axis: int | None = None
+    _erasing = False
+    _last: Position = (0.0, 0.0, 0.0)
 
     @property
     def busy(self) -> bool:
         """Whether a stroke is being drawn."""
-        return self._stroke is not None
+        return self._draft is not None
 
     def press(self, at: Spot) -> None:
         """Begin a stroke."""
-        structure, session, state = self.editor.structure(), self.editor.session, self.editor.state
-        if structure is None or session is None:
+        structure, session = self.editor.structure(), self.editor.session
+        if structure is None or session is None or not self._ready(at):
             return
-        axis = None if state.brush_3d else at.plane.slice_axis
-        erase = at.takes_away != self.erases
-        self._stroke = Stroke(structure.mask, session.structures.grid, state.brush_mm / 2, axis, erase=erase)
-        self._structure_id = structure.id
+        self._axis = None if self.editor.state.brush_3d else at.plane.slice_axis
+        self._erasing = at.takes_away != self.erases
+        self._draft = Draft(session.structures, structure.id, session.limits)
+        self._structure_id, self._last = structure.id, at.index
         self.move(at)
 
     def move(self, at: Spot) -> None:
-        """Go on with the stroke."""
-        if self._stroke is not None:
-            self._stroke.go_to(at.index)
-            self.editor.preview(self._structure_id, self._stroke.preview())
+        """Sweep the brush from the last place to this one."""
+        if self._draft is None:
+            return
+        try:
+            self._draft.stamp(self._covered([self._last, at.index]), erase=self._erasing)
+        except UserError as problem:
+            self.cancel()
+            self.editor.say(str(problem))
+            return
+        self._last = at.index
+        self.editor.preview(self._structure_id, self._draft.mask)
 
     def release(self, at: Spot) -> None:
         """Give the stroke to the session."""
-        drawn = self._stroke
-        if drawn is None:
+        draft = self._draft
+        if draft is None:
             return
         self.cancel()
-        patch = drawn.result()
+        patch = draft.patch
         if patch is not None:
-            self.editor.commit(self._structure_id, patch, "erase" if drawn.erases else "paint")
+            self.editor.commit(self._structure_id, patch, "erase" if self._erasing else self.id)
 
     def cancel(self) -> None:
         """Forget the stroke."""
-        self._stroke = None
+        self._draft = None
         self.editor.end_preview()
+
+    def _ready(self, at: Spot) -> bool:
+        """Whether a stroke can begin here."""
+        return True
+
+    def _covered(self, points: Sequence[Position]) -> Patch:
+        """What the brush covers on its way."""
+        session = self.editor.session
+        assert session is not None  # a stroke ends with its session
+        return stroke(session.structures.grid, points, self.editor.state.brush_mm / 2, self._axis)
+
+
+class SmartPaint(Paint):
+    """Adds, of what the brush covers, what has a value like its middle and hangs together with it."""
+
+    id = "smart"
+    text = "Smart"
+    icon = "tool-smart"
+    shortcut = "S"
+    tip = "Brush that keeps to values like the one under it"
+    hint = (
+        "Press on tissue and drag: only voxels with values near those under the press, that hang together with the "
+        "brush's middle, are added. Hold Shift to take such voxels away."
+    )
+    _window: Window | None = None
+
+    def options(self) -> QWidget:
+        """How far values may lie from the one pressed on, or a range by hand."""
+        box = QWidget()
+        grid = QGridLayout(box)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(em(box, 0.5))
+        grid.setColumnStretch(1, 1)
+        self._by_hand = QCheckBox("Range by hand")
+        named(self._by_hand, "smart_by_hand", "Range of values by hand", "Set the range here, not by where you press")
+        self._tolerance = _number(
+            "smart_tolerance", "How far values may lie from the one pressed on", 40, 0, 5000, " ±"
+        )
+        self._low = _number("smart_low", "Lowest value that is added", 0, -40000, 40000, "")
+        self._high = _number("smart_high", "Highest value that is added", 100, -40000, 40000, "")
+        ends = QWidget()
+        pair = QGridLayout(ends)
+        pair.setContentsMargins(0, 0, 0, 0)
+        for n, spin in enumerate((self._low, self._high)):
+            pair.addWidget(spin, 0, n)
+            spin.valueChanged.connect(self._show_range)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self._tolerance)
+        self._stack.addWidget(ends)
+        self._by_hand.toggled.connect(self._stack.setCurrentIndex)
+        self._by_hand.toggled.connect(self._show_range)
+        self._range = QLabel("Values")
+        named(self._range, "smart_range", "Range of values that is added")
+        grid.addWidget(self._range, 0, 0)
+        grid.addWidget(self._stack, 0, 1)
+        grid.addWidget(self._by_hand, 1, 0, 1, 2)
+        return box
+
+    def _show_range(self) -> None:
+        self.editor.redraw()
+
+    def _ready(self, at: Spot) -> bool:
+        session = self.editor.session
+        assert session is not None  # press has looked
+        volume = session.case.volume
+        if self._by_hand.isChecked():
+            low, high = sorted((self._low.value(), self._high.value()))
+            self._window = Window(low, high)
+        else:
+            self._window = window_at(volume, at.index, at.plane.slice_axis, self._tolerance.value())
+            if self._window is not None:
+                for spin, value in ((self._low, self._window.low), (self._high, self._window.high)):
+                    with QSignalBlocker(spin):  # a range by hand begins with the last one
+                        spin.setValue(value)
+        return self._window is not None
+
+    def _covered(self, points: Sequence[Position]) -> Patch:
+        session = self.editor.session
+        assert session is not None and self._window is not None  # press has looked
+        radius = self.editor.state.brush_mm / 2
+        return smart_stroke(session.case.volume, points, radius, self._axis, self._window)
+
+    def draw(self, sketch: Sketch) -> None:
+        """The range in force, beside the ring."""
+        if sketch.cursor is None or not (self.busy or self._by_hand.isChecked()):
+            return
+        low, high = self._low.value(), self._high.value()
+        text = f"{min(low, high):.0f} to {max(low, high):.0f}"
+        at = sketch.cursor + QPointF(14, -14)
+        for pen, shift in ((QPen(Qt.GlobalColor.black), 1), (QPen(sketch.colour), 0)):
+            sketch.painter.setPen(pen)
+            sketch.painter.drawText(at + QPointF(shift, shift), text)
 
 
 class Erase(Paint):
@@ -127,3 +184,13 @@ class Erase(Paint):
     tip = "Take away with the brush"
     hint = "Drag to take away. Hold Shift to add."
     erases = True
+
+
+def _number(name: str, what: str, value: float, low: float, high: float, unit: str) -> QDoubleSpinBox:
+    spin = QDoubleSpinBox()
+    named(spin, name, what, what)
+    spin.setDecimals(0)
+    spin.setRange(low, high)
+    spin.setValue(value)
+    spin.setSuffix(unit)
+    return spin

@@ -106,6 +106,9 @@ class Editor(QObject):
         elif structure.id in self.state.hidden:
             self.say(f"{structure.name} is hidden. Show it before you change it.")
             return None
+        elif structure.locked:
+            self.say(f"{structure.name} is locked. Unlock it in the list before you change it.")
+            return None
         return structure
 
     def commit(self, structure_id: str, patch: Patch, word: str) -> None:

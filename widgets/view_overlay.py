@@ -124,7 +124,7 @@ class Overlay(QWidget):
     def _draw_ring(self, painter: QPainter, grid: Grid) -> None:
         if self.cursor_at is None or not self._state.tool.brush:
             return
-        radius = self._state.brush_mm / 2 * self._canvas.zoom
+        radius = (self._state.tool.ring_mm or self._state.brush_mm) / 2 * self._canvas.zoom
         painter.setPen(QPen(SHADOW, 2.6))
         painter.drawEllipse(self.cursor_at, radius, radius)
         painter.setPen(QPen(self._tool_colour(), 1.3))
