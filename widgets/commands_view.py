@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def looking(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool]) -> list[Action]:
     """Commands of the View menu; `case` and `active` say whether there is a case, and a structure."""
     view, table, ghosts = w.view, w.table, w.view.marks.toggle_ghosts
+    bars = w.desk.looking
 
     def end(last: bool) -> Callable[[], None]:
         return lambda: view.go_to_end(table.active, last=last) if table.active is not None else None
@@ -38,7 +39,7 @@ def looking(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool])
         Action("layout_coronal", "View", "Coronal view large", ("Alt+C",), large("coronal"), case),
         Action("layout_surfaces", "View", "Surfaces in 3D large", ("Alt+D",), large("surfaces"), case),
         Action("versions_ghost", "View", "First proposals dashed", ("Q",), ghosts, case, "ghost", True),
-        Action("versions_compare", "View", "Compare two versions", ("Shift+Q",), w.desk.looking.versions.toggle, active),
+        Action("versions_compare", "View", "Compare two versions", ("Shift+Q",), bars.versions.toggle, active),
         Action("masks_solo", "View", "Show this structure alone, or all again", ("Y",), table.toggle_solo, active),
         Action("go_first", "View", "First slice of the structure", ("Home",), end(last=False), active),
         Action("go_last", "View", "Last slice of the structure", ("End",), end(last=True), active),
@@ -48,6 +49,8 @@ def looking(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool])
 def measuring(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool]) -> list[Action]:
     """The Measure menu."""
 
+    statistics = w.desk.looking.measure_structure
+
     def tool(name: str) -> Callable[[], None]:
         return lambda: w.view.set_tool(name)
 
@@ -56,7 +59,7 @@ def measuring(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool
             Action(f"tool_{t.id}", "Measure", t.text, (t.shortcut,), tool(t.id), case, t.icon, t.id == "ruler")
             for t in MEASURING
         ),
-        Action("measure_structure", "Measure", "Statistics of the structure", ("Ctrl+5",), w.desk.looking.measure_structure, active),
+        Action("measure_structure", "Measure", "Statistics of the structure", ("Ctrl+5",), statistics, active),
         Action(
             "measures_clear", "Measure", "Remove all measurements", (), w.view.marks.measurements.clear,
             lambda: case() and bool(w.view.marks.measurements.items),

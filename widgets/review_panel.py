@@ -22,7 +22,7 @@ from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.change_figures import ChangeFigures, FigureKeeper
 from contourdesk.widgets.findings_list import FindingsList
-from contourdesk.widgets.structure_table import state_text
+from contourdesk.widgets.structure_model import state_text
 from contourdesk.widgets.theme import em, named, set_role
 
 # State, text, name, role, tip.
