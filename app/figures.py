@@ -185,7 +185,7 @@ def texts(f: Figures | None, seconds: float | None = None) -> dict[str, str]:
         "surface_dice": f"{f.surface_dice:.3f}",
         "hd95_mm": f"{f.hd95_mm:.1f} mm" if math.isfinite(f.hd95_mm) else "–",
         "added_path_mm": f"{f.added_path_mm:.0f} mm",
-        "volume_change_ml": f"{f.volume_change_ml:+.1f} ml ({percent})",
+        "volume_change_ml": f"{f.volume_change_ml:+.1f} ml ({percent})".replace("-", "−"),
         "slices_touched": f"{f.slices_touched} of {f.slices}",
         **out,
     }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ class Settings:
     """What the user chose. Paths are text so that a folder of another machine does no harm.
 
     `review_root` empty means the default place; `device` is "auto", "cpu", "cuda" or "cuda:1"; `opacity` 0 to 1;
-    `default_model` a folder, or empty for the bundled model; `view_layout` how the views lay last; `worklist` are folders of cases.
+    `default_model` a folder, or empty for the bundled model; `view_layout` how the views lay last; `worklist` are
+    folders of cases; `blind` hides proposals until the reviewer has drawn his own; `shortcuts` are the keys of
+    commands that the user changed (see `shortcuts`).
     """
 
     reviewer: str = ""
@@ -38,6 +41,8 @@ class Settings:
     default_model: str = ""
     view_layout: str = ""
     worklist: tuple[str, ...] = ()
+    blind: bool = False
+    shortcuts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_recent(self, path: Path | str) -> Settings:
         """With `path` at the head of the recent ones, once, at most ten of them."""
@@ -105,11 +110,21 @@ def _from_json(read: dict[str, Any]) -> Settings:
         elif f.name == "opacity":
             number = isinstance(value, int | float) and not isinstance(value, bool)
             values[f.name] = min(1.0, max(0.0, float(value))) if number else f.default
+        elif f.name == "shortcuts":
+            values[f.name] = _shortcuts(value)
+        elif f.name == "blind":
+            values[f.name] = value is True
         else:
             values[f.name] = value if isinstance(value, str) else f.default
     if values["display_mode"] not in DISPLAY_MODES:
         values["display_mode"] = Settings.display_mode
     return Settings(**values)
+
+
+def _shortcuts(read: object) -> dict[str, tuple[str, ...]]:
+    """Keys by command; what is not a list of texts is left out."""
+    pairs = read.items() if isinstance(read, dict) else ()
+    return {str(k): tuple(v) for k, v in pairs if isinstance(v, list) and all(isinstance(key, str) for key in v)}
 
 
 def _is_list(value: object) -> bool:

@@ -51,7 +51,7 @@ def test_figures_follow_the_edits(qtbot, session, panel):
     f = panel.keeper.figures(big.id)
     assert f.slices_touched == 1
     assert shown(panel, "slices_touched") == f"1 of {big.mask.bits.shape[0]}"
-    assert shown(panel, "volume_change_ml").startswith("-")
+    assert shown(panel, "volume_change_ml").startswith("−")
     assert session.work["figures"][big.id]["slices_touched"] == 1
     assert "Vaassen" in panel.figures.values["added_path_mm"].toolTip()
     empty = session.structures.named("Empty")

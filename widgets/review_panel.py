@@ -89,7 +89,7 @@ class ReviewPanel(QWidget):
             self.reveal_button,
             "show_proposal",
             "Show the hidden proposal",
-            "Show the proposal beside your own contour (Y)",
+            "Show the proposal beside your own contour (Shift+P)",
         )
         self.reveal_button.clicked.connect(self.reveal)
         self.keeper = FigureKeeper(self)

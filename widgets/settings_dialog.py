@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QDialog,
     QDialogButtonBox,
@@ -56,6 +57,10 @@ class SettingsDialog(QDialog):
         form.addRow("Your name", self.reviewer)
         form.addRow("Reviews are kept in", row)
         form.addRow("Models run on", self.device)
+        self.blind = QCheckBox("Hide a model's proposals until I have drawn my own contour (blind mode)")
+        named(self.blind, "settings_blind", self.blind.text())
+        self.blind.setChecked(settings.blind)
+        form.addRow("", self.blind)
         note = QLabel("Reviews are never written into an image folder. A new folder is used from the next case on.")
         note.setWordWrap(True)
         set_role(note, "muted")
@@ -84,5 +89,6 @@ class SettingsDialog(QDialog):
                 reviewer=self.reviewer.text().strip(),
                 review_root=self.root.text().strip(),
                 device=self.device.currentData(),
+                blind=self.blind.isChecked(),
             )
         )

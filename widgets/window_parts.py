@@ -113,6 +113,16 @@ class ResampledLabel(QLabel):
         return " (resampled images)" if how is not None else ""
 
 
+def patient_texts(case: Case) -> tuple[str, str]:
+    """The patient's name (else that of the file or folder), and a line with what else is known of the images."""
+    patient, source = case.patient, case.source
+    title = patient.name.replace("^", " ").strip() or source.path.name
+    day = source.date
+    date = f"{day[:4]}-{day[4:6]}-{day[6:]}" if len(day) == 8 and day.isdigit() else day
+    parts = [patient.id, source.modality, date, source.description]
+    return title, " · ".join([title, *(p for p in parts if p and p != title)])
+
+
 def add_dock(window: QMainWindow, title: str, name: str, panel: QWidget, area: Qt.DockWidgetArea) -> QDockWidget:
     """Put a panel into a dock that can be closed and moved, not floated (its windows get lost)."""
     dock = QDockWidget(title, window)
