@@ -179,6 +179,8 @@ def _parts(edit: Edit, forward: bool) -> Iterator[dict[str, Any]]:
             part["name"] = new.name
             part |= {"was": old.name} if old.name != new.name else {}
             part |= {"colour": list(new.colour)} if old.colour != new.colour else {}
+            for key in ("interpreted_type", "group", "locked", "blind"):
+                part |= {key: getattr(new, key)} if getattr(old, key) != getattr(new, key) else {}
             if old.decision != new.decision:
                 part |= {"from": old.decision.state, "to": new.decision.state}
                 part |= {"comment": True} if new.decision.comment else {}

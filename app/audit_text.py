@@ -68,6 +68,9 @@ def _about(part: Mapping[str, Any]) -> str:
         out.append(f"{part.get('added', 0)} voxels added, {part.get('removed', 0)} removed, slices {part['slices']}")
     if "colour" in part:
         out.append("colour changed")
+    for key in ("interpreted_type", "group", "locked", "blind"):
+        if key in part:
+            out.append(f"{key.replace('_', ' ')} {part[key]}")
     return f"{name} {', '.join(out)}" if out else name
 
 

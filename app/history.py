@@ -204,20 +204,25 @@ class EditHistory:
     done: list[Edit] = field(default_factory=list)
     undone: list[Edit] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._held = sum(e.nbytes for e in (*self.done, *self.undone))  # kept, for a stroke must not count thousands
+
     @property
     def nbytes(self) -> int:
         """Memory that both stacks hold, roughly."""
-        return sum(e.nbytes for e in self.done) + sum(e.nbytes for e in self.undone)
+        return self._held
 
     def push(self, edit: Edit) -> None:
         """Remember an edit that was just done; what was undone is gone."""
+        self._held += edit.nbytes - sum(e.nbytes for e in self.undone)
         self.undone.clear()
         self.done.append(edit)
-        spare = self.budget - self.nbytes
+        spare = self.budget - self._held
         drop = 0
         while spare < 0 and drop < len(self.done) - 1:
             spare += self.done[drop].nbytes
             drop += 1
+        self._held = self.budget - spare
         del self.done[:drop]
 
     def undo(self) -> Edit | None:

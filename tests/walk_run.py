@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
+import functools
 import hashlib
 import os
 import random
@@ -34,6 +36,50 @@ SAVE_EVERY = 37  # edits
 
 
 # -- the child ---------------------------------------------------------------------------------------------------
+
+
+def make_case():
+    """Two structures on a small grid, one with imported contours. (Nothing is imported here that a child can spare.)"""
+    from contourdesk.app.case import Case, Patient, Source
+    from contourdesk.app.contour import Contour
+    from contourdesk.app.geometry import Grid
+    from contourdesk.app.structures import Mask, Provenance, Structure, StructureSet
+    from contourdesk.app.volume import Volume
+
+    grid = Grid.from_spacing((20, 64, 64), (3, 1, 1), (-10, -20, 30), "1.2.9")
+    corners = np.array([[0.1, 0.2, 30], [4, 0, 30], [4, 4.123456789, 30]])
+    bits = np.random.default_rng(1).random((3, 9, 7)) < 0.5
+    items = (
+        Structure("Drüse", (1, 2, 3), Mask((1, 5, 6), bits), Provenance("imported"), id="a",
+                  contours=(Contour(corners, image_uid="1.2.3"), Contour(corners + 3, kind="POINT"))),
+        Structure("Empty", (4, 5, 6), Mask(), Provenance("model", model="m", weights_sha256="ab"), id="b"),
+    )  # fmt: skip
+    volume = Volume(grid, np.zeros(grid.shape, np.int16))
+    return Case(Patient(), volume, Source(Path("/nowhere"), "1.2.840.7"), StructureSet(grid, items))
+
+
+def everything(structures) -> list[object]:
+    """All that there is to a set of structures, in a form that can be compared and hashed."""
+    out: list[object] = []
+    for s in structures:
+        tight = s.mask.tight
+        out += [
+            tight.offset if tight.bits.size else None,
+            tight.bits.shape,
+            tight.bits.tobytes(),
+            s.id,
+            s.name,
+            s.colour,
+        ]
+        out += [s.provenance, s.decision, s.edited, s.interpreted_type]
+        out += [(c.points_lps.tobytes(), c.kind, c.image_uid) for c in s.contours or ()]
+    return out
+
+
+@functools.lru_cache(maxsize=100)  # masks never change, and an edit changes one of many
+def _voxels(mask) -> tuple[object, ...]:
+    tight = mask.tight
+    return tight.offset if tight.bits.size else None, tight.bits.shape, tight.bits.tobytes()
 
 
 def act(session, rng: random.Random) -> None:
@@ -81,12 +127,9 @@ def act(session, rng: random.Random) -> None:
 
 def state_hash(session) -> str:
     """Hash of all that a reviewer could see or get back."""
-    from test_project import comparable
-
     digest = hashlib.sha256(repr(session.revision).encode())
-    for part in comparable(session.structures):
-        for value in part:
-            digest.update(value if isinstance(value, bytes) else repr(value).encode())
+    for value in everything(session.structures):
+        digest.update(value if isinstance(value, bytes) else repr(value).encode())
     history = session._history
     digest.update(repr((len(history.done), len(history.undone))).encode())
     for edit in (*history.done[-8:], None, *history.undone[-8:]):
@@ -96,20 +139,17 @@ def state_hash(session) -> str:
 
 def _twin(session):
     """A second session in the same state, which keeps no journal."""
-    from contourdesk.app.history import EditHistory
     from contourdesk.app.review import ReviewSession
 
-    history = session._history
-    copy = EditHistory(history.budget, list(history.done), list(history.undone))
+    history = copy.copy(session._history)
+    history.done, history.undone = list(history.done), list(history.undone)
     return ReviewSession(
-        session.case, session.reviewer, structures=session.structures, revision=session.revision, history=copy
+        session.case, session.reviewer, structures=session.structures, revision=session.revision, history=history
     )
 
 
 def work(folder: Path, seed: int, until: int) -> None:
     """The child: go on with the review until it has `until` edits, telling of each."""
-    from test_project import make_case
-
     from contourdesk.app import project, review
     from contourdesk.app.jobs import run
 
@@ -228,23 +268,21 @@ class Walk:
 
 def check_end(folder: Path) -> list[str]:
     """Undo and redo all of it, and read the audit trail."""
-    from test_project import comparable, make_case
-
     from contourdesk.app import project
     from contourdesk.app.audit import read_audit, verify
     from contourdesk.app.jobs import run
 
     wrong = []
     session = project.resume(make_case(), run(project.load(folder, recover=True)))
-    before, count = comparable(session.structures), 0
+    before, count = everything(session.structures), 0
     while session.can_undo:
         session.undo()
         count += 1
-    if comparable(session.structures) != comparable(make_case().structures):
+    if everything(session.structures) != everything(make_case().structures):
         wrong.append("undoing everything doesn't lead to the beginning")
     for _ in range(count):
         session.redo()
-    if comparable(session.structures) != before:
+    if everything(session.structures) != before:
         wrong.append("redoing everything doesn't lead to the end")
     wrong += [problem.text for problem in verify(folder)]
     noted = [entry["revision"] for entry in read_audit(folder) if "op" in entry]
@@ -268,9 +306,10 @@ def main() -> int:
     for name, default in (("--edits", 10_000), ("--kills", 80), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
     parser.add_argument("--seconds", type=float, default=3.0, help="that a child lives on average")
+    parser.add_argument("--place", type=Path, help="folder to walk in; in memory (/dev/shm) it goes fastest")
     parser.add_argument("--keep", type=Path, help="folder to leave the review in")
     options = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="contourdesk-walk-"))
+    place = Path(tempfile.mkdtemp(prefix="contourdesk-walk-", dir=options.place))
     start = time.monotonic()
     try:
         told, wrong = walk(place / "review", options.seed, options.edits, options.kills, options.seconds)

@@ -92,6 +92,10 @@ class Autosave(QObject):
         if not self._broken and self.changed and not self.runner.running:
             self.state_changed.emit("Edited, saved in a moment", True)
 
+    def touch(self) -> None:
+        """Have it saved once more, for what `extra` has to add."""
+        self._saved = -1
+
     def save_if_changed(self) -> None:
         """Save unless the last save has everything."""
         if self.changed:
@@ -117,22 +121,27 @@ class Autosave(QObject):
         return self._keeper.flush(_PATIENCE_S)
 
     def last_save(self) -> Job[None] | None:
-        """The job that saves what is not saved yet, for leaving the case; None when there is nothing to save.
+        """The job that saves what is not saved yet and closes the files, for leaving the case; None without a case.
 
         Raises UserError when a save is still running after 5 s.
         """
         if not self.runner.wait(_PATIENCE_S):
             raise UserError("A save is still running.", "Wait a moment, then try again.")
         self.runner.deliver()  # its end may not be told yet
-        if self.session is None or self._place is None or not self.changed:
+        if self.session is None or self._place is None:
             return None
-        return self._save_to_leave(self.session, self._place)
+        return self._save_to_leave(self.session, self._place, changed=self.changed)
 
-    def _save_to_leave(self, session: ReviewSession, place: Place) -> Job[None]:
-        kept = yield from keep(session.snapshot(), self._with_missed(place), self.extra())
-        self._place = kept.place
-        if kept.error is not None and kept.place.rescue is None:
-            raise kept.error
+    def _save_to_leave(self, session: ReviewSession, place: Place, *, changed: bool) -> Job[None]:
+        self._keeper.flush(_PATIENCE_S)
+        if changed:
+            kept = yield from keep(session.snapshot(), self._with_missed(place), self.extra())
+            place = self._place = kept.place
+            if kept.error is not None and place.rescue is None:
+                raise kept.error
+        for journal in (place.journal, place.rescue):
+            if journal is not None:
+                journal.close()
 
     def finish(self) -> None:
         """Save what is not saved yet, in this thread, for closing the window. Raises UserError."""

@@ -51,9 +51,14 @@ class Keeping(QObject):
         else:
             self.notice.tell("")
             self._autosave.begin(session, folder, journal)
+            if session.blind:
+                session.note("blind mode", on=True)
 
     def _on_found(self, found: Sequence[Finding]) -> None:
-        self._findings = dict(Counter(finding.severity for finding in found))
+        counts = dict(Counter(finding.severity for finding in found))
+        if counts != self._findings:
+            self._findings = counts
+            self._autosave.touch()  # the worklist tells how many there are
 
     def _extra(self) -> dict[str, object]:
         return {} if self._findings is None else {"findings": self._findings}

@@ -31,6 +31,7 @@ _HEADS = ("Patient", "Date", "Description", "Slices", "State", "Decided", "Findi
 _NUMBERS = ("slices", "decided", "findings")
 _COLOURS = {"new": "#7fc4ff", "in review": "#e3b45c", "done": "#6fc596", "can't be opened": "#929ca9"}
 _FILTERS = (("All", STATES), ("New", ("new",)), ("In review", ("in review",)), ("Done", ("done",)))
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _Any = QModelIndex()
 
 
@@ -77,6 +78,8 @@ class WorklistModel(QAbstractTableModel):
         """The columns' titles."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return _HEADS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole and COLUMNS[section] in _NUMBERS:
+            return _RIGHT
         return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
@@ -89,7 +92,7 @@ class WorklistModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.ForegroundRole and row.state == "can't be opened":
             return QColor(_COLOURS[row.state])
         if role == Qt.ItemDataRole.TextAlignmentRole and column in _NUMBERS:
-            return int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            return _RIGHT
         if role == Qt.ItemDataRole.ToolTipRole:
             return "\n".join(part for part in (row.held_by, row.problem, str(row.place)) if part)
         return None
@@ -189,7 +192,7 @@ class WorklistPage(QWidget):
         header.setSortIndicatorShown(True)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        widths = (11, 6.5, 13, 4, 8.5, 5.5, 5, 8.5, 10.5, 8)
+        widths = (11, 6.5, 13, 4, 10.5, 5.5, 5.5, 8.5, 10.5, 8)
         for column, width in enumerate(widths):
             table.setColumnWidth(column, em(self, width))
         header.setSectionResizeMode(COLUMNS.index("description"), QHeaderView.ResizeMode.Stretch)
