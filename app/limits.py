@@ -12,7 +12,8 @@ import numpy as np
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Box
 from contourdesk.app.history import Index
-from contourdesk.app.structures import Bits, Structure, StructureSet
+from contourdesk.app.jobs import Job
+from contourdesk.app.structures import Bits, Mask, Structure, StructureSet
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,22 @@ def limit(limits: Limits, items: StructureSet, structure_id: str, offset: Index,
     if take is not None:
         kept |= old & ~take
     return np.asarray(added | kept)
+
+
+def within(job: Job[Mask], items: StructureSet, structure_id: str, limits: Limits) -> Job[Mask]:
+    """Job: the mask that another job makes for a structure, as the limits leave it. Raises as `limit` does.
+
+    Raises UserError for a locked structure too, before the job begins.
+    """
+    old = items.get(structure_id)
+    check_unlocked(old)
+    new = yield from job
+    boxes = [m.box for m in (old.mask, new) if m.bits.size]
+    if not boxes:
+        return new
+    z, y, x = (slice(min(b[i].start for b in boxes), max(b[i].stop for b in boxes)) for i in range(3))
+    offset = (z.start, y.start, x.start)
+    return Mask.from_dense(limit(limits, items, structure_id, offset, new.read((z, y, x))), offset)
 
 
 def check_unlocked(structure: Structure) -> None:

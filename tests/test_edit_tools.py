@@ -232,9 +232,9 @@ def test_panel_and_view_follow_each_other(open_view, qtbot):
     assert view.brush_mm == 12.5 and slider.value() == 12
     slider.setValue(20)
     assert view.brush_mm == 20 and spin.value() == 20
-    QTest.keyClick(view, Qt.Key.Key_BracketRight)
+    view.step_brush(1)
     assert view.brush_mm == 23 and spin.value() == 23
-    QTest.keyClick(view, Qt.Key.Key_BracketLeft)
+    view.step_brush(-1)
     assert view.brush_mm == 20
     view.set_brush_mm(0.1)
     assert view.brush_mm == 1

@@ -12,9 +12,9 @@ from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.history import Header
-from contourdesk.app.jobs import run
+from contourdesk.app.jobs import Progress, run
 from contourdesk.app.journal import Journal
-from contourdesk.app.limits import Limits, SliceRange, allowed, limit
+from contourdesk.app.limits import Limits, SliceRange, allowed, limit, within
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.review_format import header_from_json, header_to_json
 from contourdesk.app.structures import Mask, Provenance, Structure, StructureSet
@@ -168,6 +168,21 @@ def test_any_limits_are_what_they_say(seed: int, over: bool, inside: str, axis: 
     assert (some == after[part]).all()
     room = allowed(limits, session.structures, "cord", WHOLE, adding=True)
     assert (free == (True if room is None else room)).all()
+
+
+def test_what_an_operation_makes_is_shown_within_the_limits() -> None:
+    session = make_session()
+    session.set_locked("gland", True)
+
+    def job():
+        yield Progress(0, 0)
+        return Mask.from_dense(np.ones(GRID.shape, bool))
+
+    shown = run(within(job(), session.structures, "cord", session.limits))
+    session.replace_mask("cord", Mask.from_dense(np.ones(GRID.shape, bool)), "grow")
+    assert shown.equals(session.structures.get("cord").mask) and not shown.dense(GRID.shape).all()
+    with pytest.raises(UserError, match="is locked"):
+        run(within(job(), session.structures, "gland", session.limits))
 
 
 def test_a_lock_is_kept_with_the_review_and_older_ones_open(tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from qtpy.QtCore import Qt
 from qtpy.QtGui import QAction, QKeySequence
-from qtpy.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from contourdesk.widgets.theme import em, icon, named, set_role
+from contourdesk.app.shortcuts import Keys, Table, in_force
+from contourdesk.widgets.theme import icon
 
 
 @dataclass(frozen=True)
@@ -33,66 +33,39 @@ class Action:
     toolbar: bool = False
 
 
-def make_actions(window: QWidget, actions: Sequence[Action]) -> dict[str, QAction]:
-    """QActions of the list, added to `window` so that their shortcuts work all over it."""
+def make_actions(window: QWidget, actions: Sequence[Action], changed: Table | None = None) -> dict[str, QAction]:
+    """QActions of the list, added to `window` so that their shortcuts work all over it.
+
+    `changed` are the user's own keys, see `app.shortcuts`.
+    """
     made = {}
     for action in actions:
         item = QAction(action.text, window)
         item.setObjectName(action.id)
-        item.setShortcuts([QKeySequence(key) for key in action.shortcuts])
         if action.icon:
             item.setIcon(icon(action.icon))
-        key = item.shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-        item.setToolTip(f"{action.text} ({key})" if key else action.text)
         item.triggered.connect(lambda _=False, action=action: action.function() if action.enabled() else None)
         window.addAction(item)
         made[action.id] = item
+    set_shortcuts(made, actions, changed or {})
     return made
 
 
-def shortcuts_dialog(parent: QWidget, actions: Sequence[Action], more: Sequence[tuple[str, str]]) -> QDialog:
-    """A dialog that lists all shortcuts; `more` are (keys, what they do) of things that are not actions."""
-    dialog = QDialog(parent)
-    dialog.setObjectName("shortcuts_dialog")
-    dialog.setWindowTitle("Keyboard and mouse")
-    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-    page = QWidget()
-    grid = QGridLayout(page)
-    grid.setHorizontalSpacing(em(dialog, 1.5))
-    grid.setVerticalSpacing(em(dialog, 0.3))
-    groups: dict[str, list[tuple[str, str]]] = {}
+def set_shortcuts(made: Mapping[str, QAction], actions: Sequence[Action], changed: Table) -> None:
+    """Give the QActions their keys, the defaults or the user's own; tool tips say them."""
+    keys = in_force(defaults_of(actions), changed)
     for action in actions:
-        if action.shortcuts:
-            keys = ", ".join(QKeySequence(k).toString(QKeySequence.SequenceFormat.NativeText) for k in action.shortcuts)
-            groups.setdefault(action.menu, []).append((keys, action.text.rstrip("…")))
-    if more:
-        groups["Images and list"] = list(more)
-    half = sum(len(rows) + 1 for rows in groups.values()) / 2
-    row, column = 0, 0
-    for title, rows in groups.items():
-        if column == 0 and row >= half:
-            row, column = 0, 3
-        heading = QLabel(title)
-        set_role(heading, "heading")
-        grid.addWidget(heading, row, column, 1, 2)
-        row += 1
-        for keys, text in rows:
-            key = QLabel(keys)
-            set_role(key, "strong")
-            grid.addWidget(key, row, column, Qt.AlignmentFlag.AlignRight)
-            grid.addWidget(QLabel(text), row, column + 1)
-            row += 1
-    grid.setColumnMinimumWidth(2, em(dialog, 2))
-    grid.setRowStretch(grid.rowCount(), 1)
-    scroll = QScrollArea()
-    scroll.setWidgetResizable(True)
-    scroll.setWidget(page)
-    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-    buttons.rejected.connect(dialog.reject)
-    named(buttons, "shortcuts_buttons")
-    layout = QVBoxLayout(dialog)
-    layout.addWidget(scroll, 1)
-    layout.addWidget(buttons)
-    hint = page.sizeHint()
-    dialog.resize(hint.width() + em(dialog, 3), min(hint.height() + em(dialog, 5), parent.height()))
-    return dialog
+        item = made[action.id]
+        item.setShortcuts([QKeySequence(key) for key in keys[action.id]])
+        first = native_text(keys[action.id][0]) if keys[action.id] else ""
+        item.setToolTip(f"{action.text} ({first})" if first else action.text)
+
+
+def defaults_of(actions: Sequence[Action]) -> dict[str, Keys]:
+    """The default keys of all commands."""
+    return {action.id: action.shortcuts for action in actions}
+
+
+def native_text(key: str) -> str:
+    """A portable key name as this system writes it."""
+    return QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)

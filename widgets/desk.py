@@ -134,6 +134,7 @@ class Desk(QObject):
         self.predict.set_session(session)
         self.review.set_session(session)
         self.operations.set_session(session)
+        self.tools.limits.set_session(session)
         self.confidence.set_session(session)
         self.looking.set_session(session)
         self.guide.set_session(session)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QFont
+from qtpy.QtGui import QAction, QFont, QKeySequence
 from qtpy.QtWidgets import (
     QButtonGroup,
     QDoubleSpinBox,
@@ -17,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.widgets.limits_box import LimitsBox
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 from contourdesk.widgets.tools import TOOLS
@@ -53,7 +56,9 @@ class EditTools(QWidget):
             if options is not None:
                 self._options[tool.id] = options
                 layout.addWidget(options)
+        self.limits = LimitsBox(view)
         layout.addWidget(self.hint)
+        layout.addWidget(self.limits)
         view.tool_changed.connect(self._show_tool)
         view.brush_changed.connect(self._show_size)
         view.brush_3d_changed.connect(self._show_shape)
@@ -130,6 +135,13 @@ class EditTools(QWidget):
             row.addWidget(button)
             self._shapes[ball] = button
         return row
+
+    def show_keys(self, made: Mapping[str, QAction]) -> None:
+        """Say in the tool tips which keys the tools have now."""
+        for name, button in self._buttons.items():
+            key = made[f"tool_{name}"].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+            tip = self._view.tools[name].tip
+            button.setToolTip(f"{tip} ({key})" if key else tip)
 
     def _show_tool(self, name: str) -> None:
         tool = self._view.tools[name]

@@ -9,13 +9,12 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget, QWidget
 
-from contourdesk.app.case import Case
 from contourdesk.app.errors import UserError
 from contourdesk.app.journal import Journal
 from contourdesk.app.project import ReviewInfo, find_reviews, review_root
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.settings import Settings, load_settings, save_settings
-from contourdesk.widgets.actions import Action, make_actions, shortcuts_dialog
+from contourdesk.widgets.actions import Action, make_actions, set_shortcuts
 from contourdesk.widgets.audit_dialog import AuditDialog
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_opening import CaseOpening
@@ -26,10 +25,18 @@ from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.settings_dialog import SettingsDialog
+from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
-from contourdesk.widgets.window_parts import ElidedLabel, ResampledLabel, add_dock, fill_menus, make_toolbar
+from contourdesk.widgets.window_parts import (
+    ElidedLabel,
+    ResampledLabel,
+    add_dock,
+    fill_menus,
+    make_toolbar,
+    patient_texts,
+)
 from contourdesk.widgets.worklist_control import WorklistControl
 
 _Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
@@ -55,7 +62,8 @@ class MainWindow(QMainWindow):
         self._make_pages()
         self._make_docks()
         self.actions_list: list[Action] = commands(self)
-        self.made = make_actions(self, self.actions_list)
+        self.made = make_actions(self, self.actions_list, self.settings.shortcuts)
+        self.tools.show_keys(self.made)
         self.patient = ElidedLabel()
         named(self.patient, "patient", "Patient and series")
         self.patient.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -245,14 +253,11 @@ class MainWindow(QMainWindow):
     def _set_session(self, session: ReviewSession | None) -> None:
         self.session = session
         self.desk.set_session(session, self.settings.window_preset)
-        title = "" if session is None else patient_title(session.case)
+        if session is not None:
+            session.blind = self.settings.blind
+        title, line = ("", "") if session is None else patient_texts(session.case)
         self.setWindowTitle(title + self.resampled_text.show_of(None if session is None else session.case))
-        if session is None:
-            self.patient.set_full_text("")
-            return
-        patient, source = session.case.patient, session.case.source
-        parts = [patient.id, source.modality, _date(source.date), source.description]
-        self.patient.set_full_text(" · ".join([title, *(p for p in parts if p and p != title)]))
+        self.patient.set_full_text(line)
 
     # -- pages ----------------------------------------------------------------------------------------------------
 
@@ -342,12 +347,21 @@ class MainWindow(QMainWindow):
             AuditDialog(self.autosave.folder, self).open()
 
     def show_shortcuts(self) -> None:
-        """List all shortcuts."""
-        shortcuts_dialog(self, self.actions_list, MOUSE).open()
+        """List all shortcuts, to be changed there."""
+        dialog = ShortcutsDialog(self, self.actions_list, self.settings.shortcuts, MOUSE)
+        dialog.changed.connect(self._on_shortcuts)
+        dialog.open()
+
+    def _on_shortcuts(self, changed: dict[str, tuple[str, ...]]) -> None:
+        self._change_settings(shortcuts=changed)
+        set_shortcuts(self.made, self.actions_list, changed)
+        self.tools.show_keys(self.made)
 
     def _on_settings(self, settings: Settings) -> None:
         self._set_settings(settings)
         self.predict.set_device(settings.device)
+        if self.session is not None:
+            self.session.blind = settings.blind
         if self.session is not None and settings.reviewer:
             self.session.reviewer = settings.reviewer
             self.review.reviewer.setText(settings.reviewer)
@@ -390,12 +404,3 @@ class MainWindow(QMainWindow):
         self._set_session(None)
         self.view.close_views()
         super().closeEvent(event)
-
-
-def patient_title(case: Case) -> str:
-    """The patient's name, else the name of the file or folder."""
-    return case.patient.name.replace("^", " ").strip() or case.source.path.name
-
-
-def _date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdigit() else text

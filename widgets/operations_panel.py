@@ -15,6 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.app.errors import UserError
+from contourdesk.app.limits import within
 from contourdesk.app.operations import OPERATIONS, Field, Operation, Scene, Value, apply
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
@@ -141,7 +143,11 @@ class OperationsPanel(QWidget):
         assert structure_id is not None  # there is a structure
         before = self._session.revision
         self.give_up()  # first: the change must not start another preview
-        self._session.replace_mask(structure_id, mask, operation.text.lower())
+        try:
+            self._session.replace_mask(structure_id, mask, operation.text.lower())
+        except UserError as error:
+            self.failed.emit(error)
+            return
         if self._session.revision == before:
             self.said.emit(f"{operation.text}: nothing to change.")
 
@@ -166,7 +172,8 @@ class OperationsPanel(QWidget):
         plane = self._view.planes[self._view.current_plane].plane
         axis = 0 if plane is None else plane.slice_axis
         slice_ = self._view.cross_index[axis]
-        return operation.id, self._session.revision, s.id, tuple(self._values().items()), axis, slice_
+        values, limits = tuple(self._values().items()), self._session.limits
+        return operation.id, self._session.revision, s.id, values, limits, axis, slice_
 
     def _ask_soon(self) -> None:
         if self.operation is not None and self._question() != self._asked:
@@ -187,7 +194,8 @@ class OperationsPanel(QWidget):
         plane = self._view.planes[self._view.current_plane].plane
         scene = Scene(case.volume, others, self._view.cross_index, 0 if plane is None else plane.slice_axis)
         self._say(f"{operation.tip} Working…")
-        self.runner.start(apply(operation, structure.mask, scene, self._values()), harmless=True)
+        job = apply(operation, structure.mask, scene, self._values())
+        self.runner.start(within(job, self._session.structures, structure.id, self._session.limits), harmless=True)
 
     def _on_made(self, mask: Mask) -> None:
         structure, operation = self._structure(), self.operation

@@ -342,8 +342,6 @@ class OrthoView(QWidget):
             self.step_slice(1 if key == keys.Key_Up else 10)
         elif key in (keys.Key_Down, keys.Key_PageDown):
             self.step_slice(-1 if key == keys.Key_Down else -10)
-        elif key in (keys.Key_BracketLeft, keys.Key_BracketRight):
-            self.step_brush(1 if key == keys.Key_BracketRight else -1)
         else:
             super().keyPressEvent(event)
 
