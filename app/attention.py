@@ -37,6 +37,7 @@ USUAL_MISFIT = 0.15
 USUAL_JUMP = 0.25
 LEAST = 0.3
 _TOLD = 0.1  # a smaller part is no reason
+_LARGEST = 65_536  # voxels of a plane; in larger ones every second (third, ...) row and column is enough
 _WEIGHT = {"error": 1.0, "warning": 0.6, "info": 0.2}
 _Plane = NDArray[np.float32]
 
@@ -121,34 +122,38 @@ def slice_scores(s: Structure, confidence: Confidence | None, grid: Grid) -> Ite
     spacing = grid.spacing_mm[1:]
     band = max(BAND_MM, *spacing)
     room = [int(np.ceil(band / d)) + 1 for d in spacing]
+    step = max(1, int(np.ceil(np.sqrt(np.prod(mask.bits.shape[1:]) / _LARGEST))))
+    band, spacing = max(band, step * max(spacing)), (step * spacing[0], step * spacing[1])
     rows, columns = (slice(b.start - n, b.stop + n) for b, n in zip(mask.box[1:], room, strict=True))
     first, end = mask.box[0].start, mask.box[0].stop
-    before, here = None, _distance(mask, first, rows, columns, spacing)
+    thin = (slice(None, None, step), slice(None, None, step))
+    before, here = None, _distance(mask.read((slice(first, first + 1), rows, columns))[0][thin], spacing)
     for z in range(first, end):
-        after = _distance(mask, z + 1, rows, columns, spacing) if z + 1 < end else None
+        above = mask.read((slice(z + 1, z + 2), rows, columns))[0][thin]
+        after = _distance(above, spacing) if z + 1 < end else None
         if here is None:
             yield Spot(s.id, z, 1.0, ("nothing drawn between drawn slices",), _middle(mask, z))
         else:
             parts = [_unlike(before, here, after)] if before is not None and after is not None else []
             if confidence is not None:
-                unsure = UNCERTAINTY[confidence.read((slice(z, z + 1), rows, columns))[0]]
+                unsure = UNCERTAINTY[confidence.read((slice(z, z + 1), rows, columns))[0][thin]]
                 parts.append(_uncertain(unsure, np.abs(here) <= band))
-            yield _spot(s.id, z, parts, (rows.start, columns.start), _middle(mask, z), grid)
+            place = _place_of(parts, (rows.start, columns.start), step, grid) or _middle(mask, z)[1:]
+            told = tuple(p[1] for p in sorted(parts, reverse=True) if p[0] >= _TOLD)
+            yield Spot(s.id, z, sum(p[0] for p in parts), told, (z, *place))
         before, here = here, after
 
 
 _Part = tuple[float, str, tuple[int, int]]  # 0 to 1, why, and where in the plane
 
 
-def _spot(
-    key: str, z: int, parts: Sequence[_Part], start: tuple[int, int], middle: tuple[int, int, int], grid: Grid
-) -> Spot:
-    told = sorted((p for p in parts if p[0] >= _TOLD), reverse=True)
-    index = middle
-    if told:
-        y, x = (int(np.clip(a + o, 0, n - 1)) for a, o, n in zip(told[0][2], start, grid.shape[1:], strict=True))
-        index = (z, y, x)
-    return Spot(key, z, sum(p[0] for p in parts), tuple(p[1] for p in told), index)
+def _place_of(parts: Sequence[_Part], start: tuple[int, int], step: int, grid: Grid) -> tuple[int, int] | None:
+    """Row and column that the largest part tells of; None when none is worth telling."""
+    largest = max(parts, default=None)
+    if largest is None or largest[0] < _TOLD:
+        return None
+    y, x = (int(np.clip(o + step * a, 0, n - 1)) for a, o, n in zip(largest[2], start, grid.shape[1:], strict=True))
+    return y, x
 
 
 def _unlike(before: _Plane, here: _Plane, after: _Plane) -> _Part:
@@ -177,9 +182,8 @@ def _place(height: NDArray[np.floating]) -> tuple[int, int]:
     return int(y), int(x)
 
 
-def _distance(mask: Mask, z: int, rows: slice, columns: slice, spacing: Sequence[float]) -> _Plane | None:
+def _distance(bits: Bits, spacing: Sequence[float]) -> _Plane | None:
     """Signed distance in mm from the contour of a slice, negative inside; None when nothing is drawn there."""
-    bits = mask.read((slice(z, z + 1), rows, columns))[0]
     if not bits.any():
         return None
     out, inside = (ndimage.distance_transform_edt(part, spacing) for part in (~bits, bits))

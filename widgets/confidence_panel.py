@@ -26,7 +26,7 @@ from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
-_QUIET_MS = 40
+_QUIET_MS, _SETTLED_MS = 40, 300
 _LOW, _HIGH = 5, 95  # per cent
 
 
@@ -61,6 +61,10 @@ class ConfidencePanel(QWidget):
         self.fitter.succeeded.connect(self._on_fitted)
         self.fitter.cancelled.connect(self._fit)
         self._fitting: object = None
+        self._fit_timer = QTimer(self)  # strokes come one after the other
+        self._fit_timer.setSingleShot(True)
+        self._fit_timer.setInterval(_SETTLED_MS)
+        self._fit_timer.timeout.connect(self._fit)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
@@ -298,7 +302,7 @@ class ConfidencePanel(QWidget):
             self.replace.setChecked(False)
         if there:
             self._show_percent(50)
-            self._fit()
+            self._fit_timer.start()
 
     def _show_percent(self, percent: int) -> None:
         with QSignalBlocker(self.slider):
