@@ -1,6 +1,6 @@
-"""Names for exported cases that tell nothing about the patient.
+"""Pseudonyms: names, codes, UIDs and dates for exported cases that tell nothing about patient and reviewer.
 
-A name is a keyed hash: the same patient and series get the same name on this computer, and nobody without the key, not
+All are keyed hashes: the same patient and series get the same ones on this computer, and nobody without the key, not
 even one who knows the patient's ID, can work out which case is whose. The key stays in the user's settings folder.
 """
 
@@ -9,7 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from contourdesk.app.case import Case
@@ -27,12 +31,76 @@ def case_name(case: Case) -> str:
     ------
     UserError : the key can't be read or made.
     """
-    key = secret_key()
-    header = case.source.header
-    issuer = str(header.get("IssuerOfPatientID") or "") if header is not None else ""
-    # Without an ID (NIfTI, blanked DICOM) only the image itself tells one patient from another.
-    patient = f"{issuer}\0{case.patient.id}" if case.patient.id else case.source.study_uid or case.source.series_uid
-    return f"CD_{_hash(key, 'patient', patient)}_{_hash(key, 'image', case.source.series_uid)}"
+    return Pseudonyms.of(case).case_name(case.source.series_uid)
+
+
+def reviewer_code(person: str) -> str:
+    """A code for a reviewer's name, the same however it is capitalised; empty for nobody. Raises UserError."""
+    name = " ".join(person.split()).casefold()
+    return f"R_{_hash(secret_key(), 'reviewer', name)}" if name else ""
+
+
+@dataclass(frozen=True)
+class Pseudonyms:
+    """What stands in the place of one patient's names, UIDs and dates.
+
+    Parameters
+    ----------
+    key : the user's key.
+    patient : what tells this patient from others: ID and issuer, or a UID where there is no ID.
+    """
+
+    key: bytes
+    patient: str
+
+    @classmethod
+    def of(cls, case: Case) -> Pseudonyms:
+        """Those of a case's patient. Raises UserError."""
+        header = case.source.header
+        issuer = str(header.get("IssuerOfPatientID") or "") if header is not None else ""
+        # Without an ID (NIfTI, blanked DICOM) only the image itself tells one patient from another.
+        known = case.patient.id.strip()
+        return cls(secret_key(), f"{issuer}\0{known}" if known else case.source.study_uid or case.source.series_uid)
+
+    @cached_property
+    def code(self) -> str:
+        """The patient's code."""
+        return f"CD_{_hash(self.key, 'patient', self.patient)}"
+
+    def case_name(self, series_uid: str) -> str:
+        """The patient's code with one of the image behind it."""
+        return f"{self.code}_{_hash(self.key, 'image', series_uid)}"
+
+    @cached_property
+    def days(self) -> int:
+        """How many days earlier all of the patient's dates become: one to eleven years."""
+        return 365 + int(_hash(self.key, "days", self.patient), 16) % 3650
+
+    def uid(self, uid: str) -> str:
+        """A new UID for one, always the same; DICOM's own stay, for they tell what kind of thing it is."""
+        if not uid or uid.startswith("1.2.840.10008."):
+            return uid
+        number = int.from_bytes(hmac.new(self.key, f"uid\0{uid}".encode(), hashlib.sha256).digest()[:16], "big")
+        number = number & ~(0xF << 76) | (0x8 << 76)  # a UUID of version 8: of one's own making
+        return f"2.25.{number & ~(0x3 << 62) | (0x2 << 62)}"
+
+    def date(self, text: str) -> str:
+        """A DICOM date or date and time some years earlier; empty when it isn't one."""
+        match = re.fullmatch(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)(\d{0,6}(?:\.\d{1,6})?(?:[+-]\d{4})?)", text.strip())
+        if match is None:
+            return ""
+        try:
+            day = datetime(*(int(part) for part in match.groups()[:3])) - timedelta(days=self.days)  # type: ignore[arg-type]
+        except (ValueError, OverflowError):
+            return ""
+        return f"{day:%Y%m%d}{match[4]}" if day.year >= 1000 else ""
+
+    def moment(self, text: str) -> str:
+        """An ISO 8601 time some years earlier; empty when it isn't one."""
+        try:
+            return (datetime.fromisoformat(text) - timedelta(days=self.days)).isoformat()
+        except (ValueError, OverflowError):
+            return ""
 
 
 def _hash(key: bytes, what: str, text: str) -> str:

@@ -17,6 +17,11 @@ REQUIRED = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "Study
 REQUIRED_STUDY = ("StudyID", "AccessionNumber", "ReferringPhysicianName")
 OPTIONAL = ("IssuerOfPatientID", "StudyDescription", "PatientAge", "PatientSize", "PatientWeight")
 IDENTITY = (*REQUIRED, *REQUIRED_STUDY, *OPTIONAL)
+# What is made of de-identified images says that it is, too.
+_DEIDENTIFIED = (
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    "LongitudinalTemporalInformationModified",
+)
 
 UTF_8 = "ISO_IR 192"
 _DELIMITERS = {0x0D, 0x0A, 0x09, 0x0C}
@@ -30,6 +35,9 @@ def copy_identity(ds: Dataset, case: Case) -> None:
             ds[keyword] = copy.deepcopy(header[keyword])
         elif keyword not in OPTIONAL:
             setattr(ds, keyword, "")
+    for keyword in _DEIDENTIFIED:
+        if keyword in header:
+            ds[keyword] = copy.deepcopy(header[keyword])
 
 
 def put_character_set(ds: Dataset, case: Case, texts: Iterable[str]) -> None:

@@ -82,7 +82,7 @@ def _case(stack: Stack, uid: str, notes: Sequence[str], volume: Volume) -> Case:
         image_uids=tuple(h.text("SOPInstanceUID") for h in stack.headers),
         image_class_uids=tuple(h.text("SOPClassUID") for h in stack.headers),
         image_frames=frames if any(frames) else (),
-        header=_whole_header(head),
+        header=whole_header(head),
         notes=tuple(notes),
     )
     patient = Patient(*(head.text(k) for k in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")))
@@ -192,7 +192,7 @@ def _rescale(header: Header) -> tuple[float, float]:
     return factors[0], factors[1]
 
 
-def _whole_header(head: Header) -> Dataset:
+def whole_header(head: Header) -> Dataset:
     """All attributes of the first slice's file but its pixels. Raises UserError."""
     pixels = head.pixels
     if pixels is None:
