@@ -130,16 +130,16 @@ def test_freehand_adds_takes_away_and_replaces(open_view):
 def test_corners_can_be_dragged_before_the_polygon_closes(open_view):
     session, view = begin(open_view, "axial", "Empty", "polygon")
     pane, middle = view.planes["axial"], screen(view, "axial", view.cross_index)
-    corners = [middle + QPoint(x, y) for x, y in ((-60, -60), (60, -60), (60, 60), (-60, 60))]
+    corners = [middle + QPoint(x, y) for x, y in ((-150, -150), (150, -150), (150, 150), (-150, 150))]
     for corner in corners:
         QTest.mouseClick(pane.native, LEFT, NONE, corner)
-    drag(pane, way(corners[2], middle + QPoint(10, 10)))
+    drag(pane, way(corners[2], middle + QPoint(25, 25)))
     assert session.revision == 0
     QTest.keyClick(view, Qt.Key.Key_Return)
     count = session.structures.named("Empty").mask.count
     pixel = pane.canvas.zoom * 2
     # The square without the two triangles that the drag cut off.
-    assert count * pixel**2 == pytest.approx(120 * 120 - 2 * 0.5 * 120 * 50, rel=0.12)
+    assert count * pixel**2 == pytest.approx(300 * 300 - 2 * 0.5 * 300 * 125, rel=0.1)
 
 
 @pytest.mark.parametrize("plane", PLANES)
@@ -162,7 +162,7 @@ def test_points_are_dragged_added_and_removed(open_view, plane):
         return pane.position_of(tuple(index)).toPoint()
 
     point = at(loops[0][0])
-    outwards = point + (point - screen(view, plane, view.cross_index))
+    outwards = point + (point - screen(view, plane, view.cross_index)) * 0.4
     drag(pane, way(point, outwards))
     after = session.structures.named("Big").mask
     assert session.revision == 1 and session.undo_text == "Contour points on Big"
@@ -174,8 +174,10 @@ def test_points_are_dragged_added_and_removed(open_view, plane):
     QTest.mouseMove(pane.native, outwards)
     QTest.keyClick(view, Qt.Key.Key_Delete)
     assert session.revision == 2 and len(tool._outline.loops[0]) == count - 1
-    a, b = tool._outline.loops[0][1], tool._outline.loops[0][2]
-    edge = at((a + b) / 2)
+    loop = tool._outline.loops[0]
+    ends = np.roll(loop, -1, axis=0)
+    k = int(np.argmax(np.linalg.norm(ends - loop, axis=1)))
+    edge = at((loop[k] + ends[k]) / 2)
     drag(pane, way(edge, edge + QPoint(25, 20)))
     assert len(tool._outline.loops[0]) == count and session.revision == 3
     QTest.mouseClick(pane.native, Qt.MouseButton.RightButton, NONE, edge + QPoint(25, 20))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QPointF, QSignalBlocker, Qt
+from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QPen
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QStackedWidget, QWidget
 
@@ -104,6 +104,9 @@ class SmartPaint(Paint):
         "Press on tissue and drag: only voxels with values near those under the press, that hang together with the "
         "brush's middle, are added. Hold Shift to take such voxels away."
     )
+    by_hand = False
+    tolerance = 40.0
+    hand = Window(0.0, 100.0)
     _window: Window | None = None
 
     def options(self) -> QWidget:
@@ -113,47 +116,45 @@ class SmartPaint(Paint):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(em(box, 0.5))
         grid.setColumnStretch(1, 1)
-        self._by_hand = QCheckBox("Range by hand")
-        named(self._by_hand, "smart_by_hand", "Range of values by hand", "Set the range here, not by where you press")
-        self._tolerance = _number(
-            "smart_tolerance", "How far values may lie from the one pressed on", 40, 0, 5000, " ±"
-        )
-        self._low = _number("smart_low", "Lowest value that is added", 0, -40000, 40000, "")
-        self._high = _number("smart_high", "Highest value that is added", 100, -40000, 40000, "")
+        by_hand = QCheckBox("Range by hand")
+        named(by_hand, "smart_by_hand", "Range of values by hand", "Set the range here, not by where you press")
+        near = _number("smart_tolerance", "How far values may lie from the one pressed on", self.tolerance, 0, " ±")
+        near.valueChanged.connect(lambda value: setattr(self, "tolerance", value))
+        self._low = _number("smart_low", "Lowest value that is added", self.hand.low)
+        self._high = _number("smart_high", "Highest value that is added", self.hand.high)
         ends = QWidget()
         pair = QGridLayout(ends)
         pair.setContentsMargins(0, 0, 0, 0)
         for n, spin in enumerate((self._low, self._high)):
             pair.addWidget(spin, 0, n)
-            spin.valueChanged.connect(self._show_range)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._tolerance)
-        self._stack.addWidget(ends)
-        self._by_hand.toggled.connect(self._stack.setCurrentIndex)
-        self._by_hand.toggled.connect(self._show_range)
-        self._range = QLabel("Values")
-        named(self._range, "smart_range", "Range of values that is added")
-        grid.addWidget(self._range, 0, 0)
-        grid.addWidget(self._stack, 0, 1)
-        grid.addWidget(self._by_hand, 1, 0, 1, 2)
+            spin.valueChanged.connect(self._on_range)
+        stack = QStackedWidget()
+        stack.addWidget(near)
+        stack.addWidget(ends)
+        by_hand.toggled.connect(stack.setCurrentIndex)
+        by_hand.toggled.connect(self._on_by_hand)
+        grid.addWidget(QLabel("Values"), 0, 0)
+        grid.addWidget(stack, 0, 1)
+        grid.addWidget(by_hand, 1, 0, 1, 2)
         return box
 
-    def _show_range(self) -> None:
+    def _on_by_hand(self, by_hand: bool) -> None:
+        self.by_hand = by_hand
+        if by_hand and self._window is not None:  # a range by hand begins with the last one
+            for spin, value in ((self._low, self._window.low), (self._high, self._window.high)):
+                spin.setValue(value)
+        self.editor.redraw()
+
+    def _on_range(self) -> None:
+        low, high = sorted((self._low.value(), self._high.value()))
+        self.hand = Window(low, high)
         self.editor.redraw()
 
     def _ready(self, at: Spot) -> bool:
         session = self.editor.session
         assert session is not None  # press has looked
-        volume = session.case.volume
-        if self._by_hand.isChecked():
-            low, high = sorted((self._low.value(), self._high.value()))
-            self._window = Window(low, high)
-        else:
-            self._window = window_at(volume, at.index, at.plane.slice_axis, self._tolerance.value())
-            if self._window is not None:
-                for spin, value in ((self._low, self._window.low), (self._high, self._window.high)):
-                    with QSignalBlocker(spin):  # a range by hand begins with the last one
-                        spin.setValue(value)
+        here = window_at(session.case.volume, at.index, at.plane.slice_axis, self.tolerance)
+        self._window = self.hand if self.by_hand else here
         return self._window is not None
 
     def _covered(self, points: Sequence[Position]) -> Patch:
@@ -164,14 +165,13 @@ class SmartPaint(Paint):
 
     def draw(self, sketch: Sketch) -> None:
         """The range in force, beside the ring."""
-        if sketch.cursor is None or not (self.busy or self._by_hand.isChecked()):
+        window = self.hand if self.by_hand else self._window
+        if sketch.cursor is None or window is None or not (self.busy or self.by_hand):
             return
-        low, high = self._low.value(), self._high.value()
-        text = f"{min(low, high):.0f} to {max(low, high):.0f}"
         at = sketch.cursor + QPointF(14, -14)
         for pen, shift in ((QPen(Qt.GlobalColor.black), 1), (QPen(sketch.colour), 0)):
             sketch.painter.setPen(pen)
-            sketch.painter.drawText(at + QPointF(shift, shift), text)
+            sketch.painter.drawText(at + QPointF(shift, shift), f"{window.low:.0f} to {window.high:.0f}")
 
 
 class Erase(Paint):
@@ -186,11 +186,11 @@ class Erase(Paint):
     erases = True
 
 
-def _number(name: str, what: str, value: float, low: float, high: float, unit: str) -> QDoubleSpinBox:
+def _number(name: str, what: str, value: float, low: float = -40000, unit: str = "") -> QDoubleSpinBox:
     spin = QDoubleSpinBox()
     named(spin, name, what, what)
     spin.setDecimals(0)
-    spin.setRange(low, high)
+    spin.setRange(low, 40000)
     spin.setValue(value)
     spin.setSuffix(unit)
     return spin
