@@ -34,8 +34,7 @@ REACH_FACTOR = 2.5  # beyond it a prompt's word weighs 4 %
 
 _POINT_MM = 2.0
 _SCRIBBLE_MM = 1.0
-_SMOOTH_MM = 0.7
-_SMOOTH_VOXELS = 0.6  # at least: thick voxels are noisy too
+_THICK = 1.6  # times the finest spacing
 _CORNERS = np.ones((3, 3, 3), bool)
 _LEAST_TONE_HU = 12.0
 _MASK_TRUST = 0.08  # of the mask as it is, beside a prompt's own word of 1
@@ -142,9 +141,12 @@ class _Where:
         self._grid, self._marked, self._box = volume.grid, marked, box
         self._spacing = volume.grid.spacing_mm
         values = volume.array[box].astype(np.float32)
-        self._smooth: Floats = ndimage.gaussian_filter(
-            values, [max(_SMOOTH_MM / s, _SMOOTH_VOXELS) for s in self._spacing]
-        )
+        # A median takes noise away and leaves edges where they are; thick slices are not mixed with others.
+        size = [3 if s <= _THICK * min(self._spacing) else 1 for s in self._spacing]
+        self._smooth: Floats = ndimage.median_filter(values, size, mode="nearest")
+        coarse = int(np.argmax(self._spacing))
+        self._in_plane = ndimage.generate_binary_structure(3, 1)
+        self._in_plane[tuple(slice(None) if a != coarse else [0, 2] for a in range(3))] = False
         self._tone = _noise(self._smooth, _LEAST_TONE_HU if volume.unit == "HU" else 0.0)
 
     def decide(self, before: Bits, reach_mm: float, probability: Probability | None) -> Bits:
@@ -158,8 +160,9 @@ class _Where:
             total += _MODEL_TRUST
         prior = (heard_in + likely) / total
         weight = _PRIOR * np.minimum(total / _SURE, 1) ** 2  # where no prompt is heard the image says most
-        # Voxels that are partly another tissue are unlike either; they lie one beyond.
-        free = ndimage.binary_dilation((heard_in > _HEARD) | (heard_out > _HEARD)) & ~inside & ~outside
+        # Voxels that are partly another tissue are unlike either; they lie one or two beyond.
+        free = ndimage.binary_dilation((heard_in > _HEARD) | (heard_out > _HEARD))
+        free = ndimage.binary_dilation(free, self._in_plane) & ~inside & ~outside
         fixed = before.astype(np.float32)
         fixed[inside], fixed[outside] = 1, 0
         walked = solve(self._smooth, self._spacing, 1.5 * self._tone, free, fixed, prior, weight)
@@ -175,10 +178,7 @@ class _Where:
         if not taken.any():
             return after
         near = ndimage.binary_dilation(taken, _CORNERS, 2)
-        in_plane = ndimage.generate_binary_structure(3, 1)
-        coarse = int(np.argmax(self._spacing))
-        in_plane[tuple(slice(None) if a != coarse else [0, 2] for a in range(3))] = False
-        after = after & (~near | ndimage.binary_opening(after, in_plane))
+        after = after & (~near | ndimage.binary_opening(after, self._in_plane))
         labels, _ = ndimage.label(after, _CORNERS)
         elsewhere = np.unique(labels[after & ~near])
         return np.asarray(after & (~near | np.isin(labels, elsewhere[elsewhere > 0])))

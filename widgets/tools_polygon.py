@@ -11,7 +11,7 @@ from contourdesk.app.footprints import Patch, polygon, stamp
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.tool import Sketch, Spot, Tool
-from contourdesk.widgets.tool_proposing import choice_row
+from contourdesk.widgets.tool_options import choice_row
 
 _NEAR_PX = 9.0  # a press this near to a corner takes hold of it
 _DRAG_PX = 4.0  # from here on a press is a freehand line
