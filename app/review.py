@@ -372,6 +372,7 @@ class ReviewSession:
 
         All decisions are open again, as one undo step; the contours stay for the next reader to change.
         """
+        self._check_writable()
         reader = reader_of(self._structures, self.reviewer)
         self.readings = (*self.readings, Reading(reader, now(), self._structures))
         self.reviewer = person

@@ -129,6 +129,7 @@ class ReportDialog(QDialog):
 
     def _on_written(self, files: tuple[Path, Path]) -> None:
         self._written = files[0]
+        self._session.note("report", with_patient=self.patient.isChecked())
         self.show_button.show()
         self._end(f"Written: {files[0]} and {files[1].name}.", "good")
 

@@ -98,7 +98,7 @@ class CompareReadings(QDialog):
         definitions = {d.key: d for d in DEFINITIONS}
         heads = ["Structure", self._first or "First reader", self._second or "Second reader"]
         self.table = QTableWidget(0, len(heads) + len(_KEYS))
-        named(self.table, "readings_table", "Differences of the readings", "Double click a line to go there")
+        named(self.table, "readings_table", "Differences of the readings", "Click a line to go there")
         self.table.setHorizontalHeaderLabels(heads + [definitions[key].label for key in _KEYS])
         for column, key in enumerate(_KEYS, len(heads)):
             text = definitions[key].text.replace("the proposal", "the first reader's")
@@ -107,6 +107,7 @@ class CompareReadings(QDialog):
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.table.verticalHeader().hide()
         self.table.setShowGrid(False)
+        self.table.itemClicked.connect(self._on_item)
         self.table.itemActivated.connect(self._on_item)
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         named(self.buttons, "readings_buttons")
