@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QInputDevice, QPointingDevice, QTabletEvent
+from qtpy.QtGui import QInputDevice, QNativeGestureEvent, QPointingDevice, QTabletEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 from test_edit_tools import LEFT, NONE, PLANES, SHIFT, begin, drag
@@ -258,3 +258,44 @@ def test_the_mask_of_a_preview_is_gone_after_it(open_view):
     drag(pane, way(middle, middle + QPoint(30, 0)))
     assert view._state.preview is None
     assert isinstance(session.structures.named("Empty").mask, Mask)
+
+
+def swipe(widget, pixels, phase):
+    """One event of two fingers on a touch pad."""
+    at = QPointF(widget.rect().center())
+    event = QWheelEvent(
+        at, QPointF(widget.mapToGlobal(at.toPoint())), QPoint(0, pixels), QPoint(0, pixels * 2),
+        Qt.MouseButton.NoButton, NONE, phase, False,
+    )  # fmt: skip
+    QApplication.sendEvent(widget, event)
+
+
+def test_a_swipe_goes_slice_by_slice_and_a_pinch_zooms(open_view):
+    _, view = begin(open_view, "axial", tool="navigate")
+    native, phases = view.planes["axial"].native, Qt.ScrollPhase
+    start = view.cross_index[0]
+    swipe(native, 0, phases.ScrollBegin)
+    for _ in range(40):
+        swipe(native, 9, phases.ScrollUpdate)  # 360 pixels
+    moved = abs(view.cross_index[0] - start)
+    assert moved == 8
+    for _ in range(60):
+        swipe(native, 40, phases.ScrollMomentum)
+    assert abs(view.cross_index[0] - start) == moved
+    swipe(native, -2000, phases.ScrollUpdate)  # one event is one slice, however wild
+    assert abs(view.cross_index[0] - start) == moved - 1
+    zoom = view.planes["axial"].canvas.zoom
+    pad = QPointingDevice.primaryPointingDevice()
+    at = QPointF(native.rect().center())
+    pinch = QNativeGestureEvent(
+        Qt.NativeGestureType.ZoomNativeGesture,
+        pad,
+        2,
+        at,
+        at,
+        QPointF(native.mapToGlobal(at.toPoint())),
+        0.25,
+        QPointF(),
+    )
+    QApplication.sendEvent(native, pinch)
+    assert view.planes["axial"].canvas.zoom == pytest.approx(zoom * 1.25)

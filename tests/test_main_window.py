@@ -143,7 +143,7 @@ def test_keys(qtbot, window, ct):
 def test_shortcuts_are_listed_and_unique(qtbot, window):
     used = [key for action in window.actions_list for key in action.shortcuts]
     assert len(used) == len(set(used))
-    window.show_shortcuts()
+    window.made["help_shortcuts"].trigger()
     texts = {row.text(0) for row in child(window, "shortcuts_dialog").rows()}
     assert {action.text.rstrip("…") for action in window.actions_list} < texts
     child(window, "shortcuts_dialog").close()

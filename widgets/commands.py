@@ -9,6 +9,7 @@ from contourdesk.app.operations import OPERATIONS
 from contourdesk.widgets.actions import Action
 from contourdesk.widgets.commands_view import looking, measuring
 from contourdesk.widgets.deciding import deciding_actions
+from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.tools import TOOLS
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def _review(w: MainWindow) -> list[Action]:
 
 def _help(w: MainWindow) -> list[Action]:
     return [
-        Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), w.show_shortcuts, icon="help", toolbar=True)
+        Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), lambda: _keys(w), icon="help", toolbar=True)
     ]
 
 
@@ -174,6 +175,13 @@ def _toggle(w: MainWindow, first: int) -> None:
     show = w.docks[first].isHidden()
     for dock in w.docks[first : first + 2]:
         dock.setVisible(show)
+
+
+def _keys(w: MainWindow) -> None:
+    """List all keys, to be changed there."""
+    dialog = ShortcutsDialog(w, w.actions_list, w.settings.shortcuts, MOUSE)
+    dialog.changed.connect(w.change_shortcuts)
+    dialog.open()
 
 
 def _search(w: MainWindow) -> None:

@@ -18,14 +18,13 @@ from contourdesk.widgets.actions import Action, make_actions, set_shortcuts
 from contourdesk.widgets.audit_dialog import AuditDialog
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_opening import CaseOpening
-from contourdesk.widgets.commands import MOUSE, commands
+from contourdesk.widgets.commands import commands
 from contourdesk.widgets.desk import Desk
 from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.settings_dialog import SettingsDialog
-from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
@@ -346,13 +345,8 @@ class MainWindow(QMainWindow):
         if self.autosave.folder is not None and self.autosave.flush():
             AuditDialog(self.autosave.folder, self).open()
 
-    def show_shortcuts(self) -> None:
-        """List all shortcuts, to be changed there."""
-        dialog = ShortcutsDialog(self, self.actions_list, self.settings.shortcuts, MOUSE)
-        dialog.changed.connect(self._on_shortcuts)
-        dialog.open()
-
-    def _on_shortcuts(self, changed: dict[str, tuple[str, ...]]) -> None:
+    def change_shortcuts(self, changed: dict[str, tuple[str, ...]]) -> None:
+        """Take the keys that the user chose."""
         self._change_settings(shortcuts=changed)
         set_shortcuts(self.made, self.actions_list, changed)
         self.tools.show_keys(self.made)

@@ -14,7 +14,7 @@ from contourdesk.widgets.view_overlay import Overlay
 from contourdesk.widgets.view_state import ViewState
 
 _NOTCH = 120  # one step of a mouse wheel in Qt's unit
-_PAD_PX = 28  # two fingers on a touch pad go so far for one slice
+_PAD_PX = 45  # two fingers on a touch pad go so far for one slice
 _ZOOM_STEP = 1.15
 _CLICK_PX = 4  # so far the right button may move and still be a click
 _WINDOW_PER_PX = 0.004  # of the width, for each pixel of a right-drag

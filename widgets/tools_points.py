@@ -139,20 +139,29 @@ class Points(Tool):
 
     def _of(self, at: Spot, *, tell: bool) -> _Outline | None:
         """The outline of the structure in hand where the mouse is."""
-        state = self.editor.state
-        structure = self.editor.structure() if tell else state.structure(state.active)
-        if structure is None or state.session is None or structure.id in state.hidden:
+        if tell and self.editor.structure() is None:
             return None
-        outline = self._current()
-        if outline is None or outline.plane.name != at.plane.name or outline.slice != at.slice:
-            if self.busy:
-                return None
-            spacing = [s for a, s in enumerate(state.session.structures.grid.spacing_mm) if a != at.plane.slice_axis]
-            loops = loops_of(self._slice_of(structure.mask, at.plane, at.slice), spacing)
-            outline = self._outline = _Outline(structure.id, structure.mask, at.plane, at.slice, loops)
-            self._near = None
+        before = self._outline
+        outline = self._on(at.plane, at.slice)
+        if outline is not before:
             self.editor.redraw()
         return outline
+
+    def _on(self, plane: ViewPlane, slice_: int) -> _Outline | None:
+        """The outline of the structure in hand on a slice, made anew where it is another than the last one."""
+        state = self.editor.state
+        structure, outline = state.structure(state.active), self._current()
+        if structure is None or state.session is None or structure.id in state.hidden:
+            return None
+        if outline is not None and outline.plane.name == plane.name and outline.slice == slice_:
+            return outline
+        if self.busy:
+            return None
+        spacing = [s for a, s in enumerate(state.session.structures.grid.spacing_mm) if a != plane.slice_axis]
+        loops = loops_of(self._slice_of(structure.mask, plane, slice_), spacing)
+        self._near = None
+        self._outline = _Outline(structure.id, structure.mask, plane, slice_, loops)
+        return self._outline
 
     def _slice_of(self, mask: Mask, plane: ViewPlane, slice_: int) -> Bits:
         session = self.editor.session
@@ -230,8 +239,10 @@ class Points(Tool):
 
     def draw(self, sketch: Sketch) -> None:
         """The points, the marked one larger, and the lines between them."""
-        outline = self._current()
-        if outline is None or outline.plane.name != sketch.plane.name or outline.slice != sketch.slice:
+        if self._outline is None or self._outline.plane.name != sketch.plane.name:
+            return  # the mouse is in another plane
+        outline = self._on(sketch.plane, sketch.slice)
+        if outline is None:
             return
         painter, upright = sketch.painter, sketch.plane.vertical_axis < sketch.plane.horizontal_axis
         for n, loop in enumerate(outline.loops):
