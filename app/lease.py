@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 LOCK = "lock"
 BEAT_S = 20.0
 STALE_S = 120.0
+_ended: set[str] = set()  # leases that this process has given back, though their drive may not have been there
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ class Lease:
 
     def __init__(self, folder: Path, person: str = "", *, take_over: bool = False, follows: int = 0) -> None:
         self.folder = folder
+        self._token = uuid.uuid4().hex
         lock = _try_lock(folder, create=True)
         self._file = None if lock is None else lock.file
         try:
@@ -137,7 +139,7 @@ class Lease:
     def _write_first(self, person: str, *, locked: bool) -> None:
         content = {
             "name": person, "machine": socket.gethostname(), "process": os.getpid(), "since": _now(),
-            "token": uuid.uuid4().hex, "locked": locked,
+            "token": self._token, "locked": locked,
         }  # fmt: skip
         self._content = json.dumps(content, ensure_ascii=False).encode()
         try:
@@ -177,6 +179,7 @@ class Lease:
         if self._ended.is_set():
             return
         self._ended.set()
+        _ended.add(self._token)
         try:
             self.check()
             content = json.loads(self._content) | {"released": _now()}
@@ -239,7 +242,8 @@ def _described(folder: Path, epoch: int, read: Mapping[str, Any], lock: _Lock | 
     name, machine, since = (str(read.get(key, "")) for key in ("name", "machine", "since"))
     process = read.get("process")
     number = process if isinstance(process, int) else 0
-    dead = machine == socket.gethostname() and _has_ended(number, bool(read.get("locked")), lock)
+    here = machine == socket.gethostname()
+    dead = read.get("token") in _ended or (here and _has_ended(number, bool(read.get("locked")), lock))
     return Holder(name, machine, number, since, epoch, _age_s(_path(folder, epoch)) > STALE_S, dead)
 
 

@@ -213,3 +213,19 @@ def test_going_on_after_a_pause_only_if_nobody_was_here(tmp_path: Path) -> None:
     assert kept.place.lost_to.name == "Dr Y"
     assert kept.place.journal is not None
     kept.place.journal.close()
+
+
+def test_coming_back_to_a_drive_that_was_away_without_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease that could not be given back is known as our own, though nothing else tells that it has ended."""
+    folder, away = tmp_path / "review", tmp_path / "away"
+    session = ReviewSession(make_case())
+    elsewhere(monkeypatch)
+    journal = start(folder, session)
+    folder.rename(away)
+    waiting = journal.give_up()
+    away.rename(folder)
+    assert "released" not in (folder / "lease-1.json").read_text()
+    kept = run(keep(session.snapshot(), Place(folder, None, None, waiting)))
+    assert kept.place.folder == folder
+    assert kept.place.journal is not None
+    kept.place.journal.close()

@@ -78,7 +78,7 @@ class AuditDialog(QDialog):
         table.verticalHeader().setDefaultSectionSize(em(self, 1.7))
         header = table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((3.5, 9.5, 9)):
+        for column, width in enumerate((3.5, 12, 9)):
             table.setColumnWidth(column, em(self, width))
         header.setSectionResizeMode(len(_HEADS) - 1, QHeaderView.ResizeMode.Stretch)
         buttons = QDialogButtonBox()
@@ -98,7 +98,7 @@ class AuditDialog(QDialog):
         layout.addWidget(table, 1)
         layout.addWidget(self.state)
         layout.addWidget(buttons)
-        self.resize(em(self, 62), em(self, 34))
+        self.resize(em(self, 68), em(self, 36))
 
     # -- slots ----------------------------------------------------------------------------------------------------
 

@@ -171,6 +171,7 @@ class CaseOpening(QObject):
                 self.failed.emit(error)
                 return
             session.read_only = f"{(still or holder).text}."
+            session.reviewer = self._reviewer()
             self._leave(lambda: self._finish(session, folder, None, saved.notes))
 
         self._page.start(load_all(folder), "Reading the review", then)

@@ -42,6 +42,7 @@ class Keeping(QObject):
         self._findings = None
         self._desk.set_read_only(bool(session.read_only))
         if session.read_only:
+            self._autosave.state_changed.emit("Read-only", False)
             self.notice.tell(
                 f"{session.read_only}. You are looking on and can change nothing.".replace("..", "."),
                 "Take over…",
