@@ -48,7 +48,6 @@ def looking(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool])
 
 def measuring(w: MainWindow, case: Callable[[], bool], active: Callable[[], bool]) -> list[Action]:
     """The Measure menu."""
-
     statistics = w.desk.looking.measure_structure
 
     def tool(name: str) -> Callable[[], None]:

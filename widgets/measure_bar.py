@@ -39,7 +39,7 @@ class MeasureBar(QWidget):
         self._measurements = measurements
         self.list = _List()
         named(self.list, "measurements", "Measurements", "Click to go there, Del removes; they are not kept on closing")
-        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemClicked.connect(lambda item: self.chosen.emit(item.data(Qt.ItemDataRole.UserRole)))
         self.list.itemActivated.connect(lambda item: self.chosen.emit(item.data(Qt.ItemDataRole.UserRole)))
         self.list.removed.connect(self.remove)
@@ -57,7 +57,7 @@ class MeasureBar(QWidget):
             button = QToolButton()
             named(button, name, tip, tip)
             button.setText(text)
-            button.setMinimumWidth(em(self, 5))
+            button.setMinimumWidth(em(self, 6))
             button.clicked.connect(slot)
             buttons.addWidget(button)
         row.addLayout(buttons)
@@ -77,14 +77,17 @@ class MeasureBar(QWidget):
         QGuiApplication.clipboard().setText("\n".join(_lines(self._measurements.items)))
 
     def _show(self) -> None:
-        row = self.list.currentRow()
+        grew = len(self._measurements.items) > self.list.count()
+        row = -1 if grew else self.list.currentRow()
         self.list.clear()
         for line, made in zip(_lines(self._measurements.items), self._measurements.items, strict=True):
             item = QListWidgetItem(line)
             item.setData(Qt.ItemDataRole.UserRole, made)
+            item.setToolTip(line)
             self.list.addItem(item)
         self.list.setCurrentRow(min(row, self.list.count() - 1) if row >= 0 else self.list.count() - 1)
-        self.list.scrollToItem(self.list.currentItem()) if self.list.count() else None
+        if self.list.count():
+            self.list.scrollToItem(self.list.currentItem())
         self.setVisible(bool(self._measurements.items))
 
 

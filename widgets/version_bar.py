@@ -46,7 +46,7 @@ class VersionBar(QWidget):
             set_role(label, "muted")
             row.addWidget(label)
             row.addWidget(box)
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+            box.setMinimumWidth(box.fontMetrics().horizontalAdvance("Proposal of the model") + em(self, 2.4))
             box.activated.connect(self._compare)
         row.addWidget(self.volumes)
         row.addStretch(1)

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QWidget
 
 LAYOUTS = ("three", "four", "one")
 _GAP_PX = 4
-_LEAST, _MOST = 0.2, 0.8  # of the room, for a column or row
+_LEAST, _MOST = 0.25, 0.75  # of the room, for a column or row
 
 
 @dataclass(frozen=True)
