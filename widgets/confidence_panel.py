@@ -40,6 +40,7 @@ class ConfidencePanel(QWidget):
 
     failed = Signal(object)
     said = Signal(str)
+    asking = Signal(bool)  # whether a threshold waits to be applied
     next_wanted = Signal()
     previous_wanted = Signal()
 
@@ -148,8 +149,8 @@ class ConfidencePanel(QWidget):
         row.addWidget(self.slider, 1)
         row.addWidget(self.value)
         layout.addWidget(self._threshold)
-        self._question = QWidget()
-        column = QVBoxLayout(self._question)
+        self.question = QWidget()  # the window may show it elsewhere
+        column = QVBoxLayout(self.question)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(em(self, 0.3))
         column.addWidget(self.text)
@@ -158,7 +159,7 @@ class ConfidencePanel(QWidget):
         buttons.addWidget(self.apply_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
-        layout.addWidget(self._question)
+        layout.addWidget(self.question)
         self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
 
     # -- what the window uses -------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ class ConfidencePanel(QWidget):
     def _on_moved(self, percent: int) -> None:
         self.value.setText(f"{percent} %")
         self._moving = True
-        self._question.show()
+        self._show_question(True)
         self._ask_soon()
 
     def _ask_soon(self) -> None:
@@ -296,13 +297,17 @@ class ConfidencePanel(QWidget):
         for button in (self.overlay, self.next, self.previous):
             button.setEnabled(self._session is not None)
         self._threshold.setVisible(there)
-        self._question.hide()
+        self._show_question(False)
         self.replace.hide()
         with QSignalBlocker(self.replace):
             self.replace.setChecked(False)
         if there:
             self._show_percent(50)
             self._fit_timer.start()
+
+    def _show_question(self, shown: bool) -> None:
+        self.question.setVisible(shown)
+        self.asking.emit(shown)
 
     def _show_percent(self, percent: int) -> None:
         with QSignalBlocker(self.slider):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from contourdesk.app.attention import Spot
@@ -67,6 +67,8 @@ class Desk(QObject):
         segment.setSpacing(0)
         segment.addWidget(self.predict)
         segment.addWidget(self.confidence)
+        segment.addWidget(self._below())
+        segment.addStretch(1)
         self.guide = Guide(self)
         self.review = ReviewPanel()
         self.display = DisplayBar(settings.display_mode, settings.opacity)
@@ -86,6 +88,18 @@ class Desk(QObject):
         self.view.set_display(settings.display_mode)
         self.view.set_opacity(settings.opacity)
         self._connect()
+
+    def _below(self) -> QWidget:
+        """One place for how the segmentation goes and for a threshold that waits: nothing jumps, no room is lost."""
+        place = QWidget()
+        column = QVBoxLayout(place)
+        column.setContentsMargins(em(place, 0.6), 0, em(place, 0.6), em(place, 0.6))
+        parts = (self.predict.status, self.confidence.question)
+        place.setMinimumHeight(max(part.sizeHint().height() for part in parts))
+        for part in parts:
+            column.addWidget(part, 0, Qt.AlignmentFlag.AlignTop)
+        self.confidence.asking.connect(self.predict.status.setHidden)
+        return place
 
     def _connect(self) -> None:
         view, table, display = self.view, self.table, self.display
@@ -156,8 +170,8 @@ class Desk(QObject):
 
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs of the panels, for closing the window."""
-        panels = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide, self.looking)
-        runners = [panel.runner for panel in panels]
+        own = (self.predict, self.findings, self.operations, self.importing, self.confidence, self.guide, self.looking)
+        runners = [part.runner for part in own]
         runners += [self.predict.reader, self.confidence.fitter, self.review.keeper.runner]
         for runner in runners:
             runner.cancel()

@@ -125,6 +125,7 @@ class PredictPanel(QWidget):
         named(self.needs, "segment_needs", "Where the segmentation runs and the memory it needs")
         self.needs.setWordWrap(True)
         set_role(self.needs, "muted")
+        self.status = QWidget()  # how the segmentation goes; the window may show it elsewhere
         self._build()
         self.button.clicked.connect(self.start)
         self.cancel_button.clicked.connect(self.cancel)
@@ -156,9 +157,12 @@ class PredictPanel(QWidget):
         buttons.addWidget(self.button, 2)
         buttons.addWidget(self.cancel_button, 1)
         layout.addLayout(buttons)
-        layout.addWidget(self.needs)
-        layout.addWidget(self.text)
-        layout.addWidget(self.bar)
+        column = QVBoxLayout(self.status)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(em(self, 0.3))
+        for widget in (self.needs, self.text, self.bar):
+            column.addWidget(widget)
+        layout.addWidget(self.status)
         self.needs.hide()
         # Their room is kept, so that nothing jumps when a segmentation begins.
         self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
