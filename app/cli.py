@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from contourdesk import __version__
+from contourdesk.app import cli_export
 from contourdesk.app.console import guarded
 from contourdesk.app.errors import UserError
 
@@ -59,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     _review_options(command("review", "open the window, on a case if a path is given (the default command)"))
     _segment_options(command("segment", "segment cases without a window, one folder per case"))
-    _export_options(command("export", "write the structures of a review folder"))
+    _export_options(command("export", "write the structures of reviews, for the clinic, for training or de-identified"))
     _check_options(command("check", "say what is wrong with images, structure sets or model folders"))
     _audit_options(command("audit", "print who did what when in a review, and say whether that was tampered with"))
     _train_options(command("train", "train a model on an nnU-Net raw dataset"))
@@ -106,14 +107,17 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("review", type=Path, metavar="REVIEW_FOLDER", help="folder that the review was saved in")
+    parser.add_argument(
+        "reviews", nargs="+", type=Path, metavar="REVIEW_FOLDER", help="folder of a review, or a folder of such folders"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument(
         "--format",
-        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti", "nnunet")),
+        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti", "nnunet", "dicom-deidentified")),
         default=("rtstruct",),
         metavar="F[,F]",
-        help="rtstruct (default), seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, nnunet, or several with commas",
+        help="rtstruct (default), seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, nnunet (training dataset), "
+        "dicom-deidentified (a copy of images, RTSTRUCT and SEG), or several with commas",
     )
     parser.add_argument("--all", action="store_true", help="all structures, not the accepted ones alone")
     parser.add_argument("--profile", default="generic", metavar="NAME", help=f"for RTSTRUCT: {_PROFILE}")
@@ -123,6 +127,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holes", choices=("keyhole", "inner", "xor"), help="for RTSTRUCT: how holes are drawn; as the profile says"
     )
+    cli_export.add_options(parser)
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:
@@ -263,16 +268,14 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from contourdesk.app.audit_command import note_export
     from contourdesk.app.dicom_write import RtStructOptions
-    from contourdesk.app.export_command import export_review
+    from contourdesk.app.export_training import TrainingOptions, export_reviews
 
     contours = {"edges": "voxel edges", "smooth": "smooth"}[options.contours]
     holes = {None: "", "keyhole": "keyhole", "inner": "inner loops", "xor": "xor"}[options.holes]
     how = RtStructOptions(contours, holes, options.profile)
-    code = export_review(options.review, options.out, options.format, everything=options.all, options=how)
-    note_export(options.review, options.format)
-    return code
+    training = TrainingOptions(options.overlaps, options.ignore_label, options.deface, options.names)
+    return export_reviews(options.reviews, options.out, options.format, options.all, how, training)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -104,7 +104,7 @@ def _in_the_way(structures: Sequence[Structure], face: Bits) -> list[str]:
 
 def _body(array: NDArray[np.generic], grid: Grid) -> Bits:
     """The patient without couch, canonical axes: on each slice the largest piece, once thin links are cut."""
-    tissue: Bits = array > _BODY_HU  # type: ignore[operator]
+    tissue: Bits = np.asarray(array > _BODY_HU, bool)  # type: ignore[operator]
     out = np.zeros(tissue.shape, bool)
     cut = max(1, round(3 / grid.spacing_mm[1]))
     for k, plane in enumerate(tissue):
@@ -120,7 +120,8 @@ def _cut_rows(body: Bits, grid: Grid) -> NDArray[np.float64]:
     """For each slice the row that the face reaches to; 0 where there is none. Raises UserError."""
     up, back, left = grid.spacing_mm
     area = np.count_nonzero(body, axis=(1, 2)) * back * left
-    rows, columns = body.any(axis=2), body.any(axis=1)
+    rows: Bits = np.any(body, axis=2)
+    columns: Bits = np.any(body, axis=1)
     first = np.where(rows.any(axis=1), rows.argmax(axis=1), 0).astype(float)
     width = np.count_nonzero(columns, axis=1) * left
     whole = np.flatnonzero(area >= _SMALLEST_MM2)

@@ -143,7 +143,12 @@ def _make(path: Path) -> None:
             file.write(secrets.token_hex(_KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        if not path.exists():
-            os.replace(beside, path)
+        try:
+            os.link(beside, path)  # of two programs at once, the first one's key is the key of both
+        except FileExistsError:
+            return
+        except OSError:  # a drive without links
+            if not path.exists():
+                os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)

@@ -162,9 +162,8 @@ def _pixels(ds: Dataset, group: Sequence[Header], number: Mapping[tuple[Path, in
             k = number[header.path, header.frame] - hidden.offset[0]
             if hidden.bits.size and 0 <= k < len(hidden.bits) and slope is not None and intercept is not None:
                 values = values.copy()
-                ends = np.iinfo(values.dtype)
                 air = round((AIR_HU - float(intercept[0])) / float(slope[0]))
-                low = max(ends.min, -(1 << (int(ds.BitsStored) - 1)) if ends.min else 0)
+                low = -(1 << (int(ds.BitsStored) - 1)) if values.dtype.kind == "i" else 0
                 values[hidden.box[1:]][hidden.bits[k]] = max(air, low)
             parts.append(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")).tobytes())
     ds.BitsAllocated, ds.HighBit = 8 * values.dtype.itemsize, int(ds.BitsStored) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from contourdesk.app.case import Case
-from contourdesk.app.dicom_read import read_series
+from contourdesk.app.dicom_read import SeriesInfo, read_series
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job
 from contourdesk.app.opening import open_path
@@ -39,3 +39,13 @@ def _images_of(saved: SavedReview) -> Job[Case]:
         if saved.resampled is None and series.usable and series.shape == shape:
             return (yield from read_series(series))
     raise UserError("The images of this review are not there any more.", f"Look in {saved.image_path}.")
+
+
+def series_of(case: Case) -> Job[SeriesInfo]:
+    """The files that a case was read from. Raises UserError when they are not there any more, or aren't DICOM."""
+    opened = yield from open_path(case.source.path)
+    planes = len(case.source.image_uids)
+    for series in [] if isinstance(opened, Case) else opened:
+        if series.uid == case.source.series_uid and series.stack is not None and series.slices == planes:
+            return series
+    raise UserError("The images of this review are not there any more.", f"Look in {case.source.path}.")

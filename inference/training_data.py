@@ -17,6 +17,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from contourdesk.app.dataset_commit import mend
 from contourdesk.app.errors import UserError
 from contourdesk.inference.preprocess import ct_normalise, resample, resampled_shape
 
@@ -52,8 +53,15 @@ class RawDataset:
         path = folder / "dataset.json"
         if not path.is_file():
             raise UserError(f"{folder} holds no dataset.json.", "Choose the folder of an nnU-Net raw dataset.")
+        mend(folder)
         info = json.loads(path.read_text())
-        labels = {name: int(value) for name, value in info["labels"].items() if name != "background"}
+        if not all(isinstance(value, int) for value in info["labels"].values()) or (folder / "masksTr").is_dir():
+            raise UserError(
+                f"{folder.name} holds regions or one mask for each structure, which this training can't use.",
+                'Train it with nnU-Net or MONAI, or export it with overlaps "smaller".',
+            )
+        # What nnU-Net calls "ignore" is where an unknown organ may be; contoured.json says that better.
+        labels = {name: value for name, value in info["labels"].items() if name not in ("background", "ignore")}
         contoured = None
         if (folder / "contoured.json").is_file():
             listed = json.loads((folder / "contoured.json").read_text())
@@ -83,7 +91,9 @@ class RawDataset:
             raise UserError(f"Image and labels of {case} differ in size.", "Export the case again.")
         x, y, z = image.GetSpacing()
         hu, values = sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(label)
-        return hu, values.astype(np.int16), (z, y, x)
+        values = values.astype(np.int16)
+        values[values > max(self.labels.values())] = 0  # nnU-Net's ignore label, the last
+        return hu, values, (z, y, x)
 
 
 def whole_anatomy(hu: np.ndarray, labels: np.ndarray, spacing_mm: tuple[float, float, float]) -> slice:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from hands import load, structure
 from phantoms import CtPhantom
 from pydicom.dataset import Dataset
 
-from contourdesk.app import dataset
+from contourdesk.app import dataset_commit
 from contourdesk.app.case import Case
 from contourdesk.app.dataset import ExportReport, export_case, flatten
 from contourdesk.app.deidentify import KEY_FILE, case_name
@@ -65,7 +66,10 @@ def test_layout_and_content(case: Case, tmp_path: Path) -> None:
     folder = tmp_path / "Dataset501_Test"
     report = export(case, organs(case), folder)
     assert sorted(tree(folder)) == sorted(
-        ["contoured.json", "dataset.json", f"imagesTr/{report.name}_0000.nii.gz", f"labelsTr/{report.name}.nii.gz"]
+        [
+            *("contoured.json", "datalist.json", "dataset.json", "manifest.json", "splits_final.json"),
+            *(f"imagesTr/{report.name}_0000.nii.gz", f"labelsTr/{report.name}.nii.gz"),
+        ]
     )
     info = json.loads((folder / "dataset.json").read_text("utf-8"))
     assert info == {
@@ -166,8 +170,7 @@ def test_exporting_again_replaces(case: Case, tmp_path: Path) -> None:
     before = tree(folder)
     again = export(case, organs(case), folder)
     assert again.replaced
-    assert tree(folder).keys() == before.keys()
-    assert tree(folder)["dataset.json"] == before["dataset.json"]
+    assert tree(folder) == before, "the same export gives the same bytes"
     fewer = export(case, organs(case)[:1], folder)
     contoured = json.loads((folder / "contoured.json").read_text("utf-8"))
     assert contoured[fewer.name]["contoured"] == ["Brainstem"]
@@ -198,16 +201,14 @@ def test_a_full_disk_at_the_last_file_leaves_what_was_there(
     folder = tmp_path / "ds"
     export(case, organs(case), folder)
     before = tree(folder)
-    write = dataset.write_atomically
-    full = [True]
+    move = os.replace
 
-    def fail(path: Path, data: bytes) -> None:
-        if path.name == "dataset.json" and full.pop():
-            full.append(False)
+    def fail(old: Path, new: Path) -> None:
+        if Path(new).name == "dataset.json" and Path(old).name == "dataset.json":
             raise OSError(28, "No space left on device")
-        write(path, data)
+        move(old, new)
 
-    monkeypatch.setattr(dataset, "write_atomically", fail)
+    monkeypatch.setattr(dataset_commit.os, "replace", fail)
     other = load(make_ct(tmp_path / "other"))
     with pytest.raises(UserError, match="No space left"):
         export(other, organs(other), folder)
