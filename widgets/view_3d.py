@@ -58,10 +58,11 @@ class SurfaceView(QWidget):
         self._made: dict[str, tuple[Mask, Surface | None]] = {}
         self._asked: dict[str, Mask] = {}
         self._centre = np.zeros(3)
+        self._cross: tuple[int, int, int] | None = None  # as it was drawn last
         self._pressed: QPointF | None = None
         self.runner = JobRunner(self)
         self.runner.succeeded.connect(self._on_made)
-        self.runner.failed.connect(self.failed)
+        self.runner.failed.connect(self._on_failed)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_QUIET_MS)
@@ -86,6 +87,7 @@ class SurfaceView(QWidget):
         for mesh in self._meshes.values():
             mesh.parent = None
         self._meshes.clear()
+        self._looks.clear()
         if self._canvas is not None:
             self._frame()
         if self.isVisible():
@@ -103,7 +105,9 @@ class SurfaceView(QWidget):
         self._show_meshes()
         if any(self._lacks(s) for s, _ in self._state.shown()) and not self._timer.isActive():
             self._timer.start()
-        if self._overlay is not None:
+        # This comes with every move of a brush: the scene is drawn anew only for what is another in it.
+        if self._overlay is not None and self._cross != self._state.cross:
+            self._cross = self._state.cross
             self._overlay.update()
 
     def fit(self) -> None:
@@ -275,7 +279,12 @@ class SurfaceView(QWidget):
         self._show_meshes()
         if first:
             self.fit()
-        self.refresh()
+        self._canvas.update()
+
+    def _on_failed(self, error: BaseException) -> None:
+        for key, mask in self._asked.items():
+            self._made[key] = (mask, None)  # not again and again
+        self.failed.emit(error)
 
     def _put_mesh(self, key: str, made: Surface | None) -> None:
         old = self._meshes.pop(key, None)
@@ -292,23 +301,27 @@ class SurfaceView(QWidget):
         self._meshes[key] = mesh
 
     def _show_meshes(self) -> None:
-        """Give each mesh its colour, or hide it."""
+        """Give each mesh its colour, or hide it; draw only when one is another than before."""
+        changed = False
         items = {} if self._state.session is None else {s.id: s for s in self._state.session.structures}
         for key in [key for key in self._meshes if key not in items]:
             self._meshes.pop(key).parent = None
+            changed = True
         self._made = {key: made for key, made in self._made.items() if key in items}
         for key, mesh in self._meshes.items():
             s, shell = items[key], _is_shell(items[key])
             visible = key not in self._state.hidden
             if mesh.visible != visible:
                 mesh.visible = visible
+                changed = True
             colour = (*(c / 255 for c in s.colour), _SHELL_ALPHA if shell else 1.0)
             if self._looks.get(key) != (mesh, colour):
                 self._looks[key] = (mesh, colour)
+                changed = True
                 mesh.color = colour
                 mesh.set_gl_state("translucent" if shell else "opaque", depth_test=True, cull_face=False)
                 mesh.order = 10 if shell else 0
-        if self._canvas is not None:
+        if changed and self._canvas is not None:
             self._canvas.update()
 
     def _shown_pairs(self) -> list[tuple[Structure, Surface]]:
