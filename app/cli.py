@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from contourdesk import __version__
-from contourdesk.app import cli_export
+from contourdesk.app import cli_export, cli_many
+from contourdesk.app.arguments import count, formats, names, positive, spacing
 from contourdesk.app.console import guarded
 from contourdesk.app.errors import UserError
 
@@ -61,8 +62,11 @@ def make_parser() -> argparse.ArgumentParser:
     _review_options(command("review", "open the window, on a case if a path is given (the default command)"))
     _segment_options(command("segment", "segment cases without a window, one folder per case"))
     _export_options(command("export", "write the structures of reviews, for the clinic, for training or de-identified"))
+    _report_options(command("report", "write the report of a review folder, as PDF and CSV"))
     _check_options(command("check", "say what is wrong with images, structure sets or model folders"))
     _audit_options(command("audit", "print who did what when in a review, and say whether that was tampered with"))
+    cli_many.evaluate_options(command("evaluate", "measure a model, or two, on held-out reviewed cases"))
+    cli_many.batch_options(command("batch", "segment or evaluate many cases overnight, on this computer or a cluster"))
     _train_options(command("train", "train a model on an nnU-Net raw dataset"))
     _model_options(command("model", "look at a model"))
     return parser
@@ -89,15 +93,15 @@ def _segment_options(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="M", help="model folder or zip archive, or a name of contourdesk model list (headneck)"
     )
     parser.add_argument(
-        "--folds", type=_names, metavar="F[,F]", help="folds of the model, such as 0,1; all unless given"
+        "--folds", type=names, metavar="F[,F]", help="folds of the model, such as 0,1; all unless given"
     )
-    parser.add_argument("--organs", type=_names, metavar="N[,N]", help="names of the structures that are wanted")
+    parser.add_argument("--organs", type=names, metavar="N[,N]", help="names of the structures that are wanted")
     parser.add_argument(
         "--no-mirroring", action="store_true", help="do not predict mirror images too: faster, a little less accurate"
     )
     parser.add_argument(
         "--format",
-        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti")),
+        type=lambda text: formats(text, ("rtstruct", "seg", "nrrd", "nifti")),
         metavar="F[,F]",
         help="rtstruct, seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, or several with commas between; "
         "rtstruct and nifti for DICOM and nifti for other images unless given",
@@ -113,7 +117,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write into")
     parser.add_argument(
         "--format",
-        type=lambda text: _formats(text, ("rtstruct", "seg", "nrrd", "nifti", "nnunet", "dicom-deidentified")),
+        type=lambda text: formats(text, ("rtstruct", "seg", "nrrd", "nifti", "nnunet", "dicom-deidentified")),
         default=("rtstruct",),
         metavar="F[,F]",
         help="rtstruct (default), seg (DICOM SEG), nrrd (Slicer's .seg.nrrd), nifti, nnunet (training dataset), "
@@ -128,6 +132,12 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         "--holes", choices=("keyhole", "inner", "xor"), help="for RTSTRUCT: how holes are drawn; as the profile says"
     )
     cli_export.add_options(parser)
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("review", type=Path, metavar="REVIEW_FOLDER", help="folder that the review was saved in")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets report.pdf and report.csv")
+    parser.add_argument("--no-patient", action="store_true", help="leave out the patient's name and ID, date and UIDs")
 
 
 def _check_options(parser: argparse.ArgumentParser) -> None:
@@ -163,14 +173,14 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="nnU-Net raw dataset: imagesTr, labelsTr, ...")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
     length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=_positive, default=60.0, metavar="M", help="how long to train")
-    length.add_argument("--steps", type=_count, metavar="N", help="how many iterations to train, repeatable")
+    length.add_argument("--minutes", type=positive, default=60.0, metavar="M", help="how long to train")
+    length.add_argument("--steps", type=count, metavar="N", help="how many iterations to train, repeatable")
     parser.add_argument("--from", dest="start_from", type=Path, metavar="MODEL", help="model folder to go on from")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the model folder")
     parser.add_argument("--network", choices=_NETWORKS, default=_NETWORKS[0], help=_NETWORK)
-    parser.add_argument("--width", type=_count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
+    parser.add_argument("--width", type=count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
     parser.add_argument(
-        "--spacing", type=_spacing, metavar="Z,Y,X", help="mm, for slices Y,X; the dataset's median unless given"
+        "--spacing", type=spacing, metavar="Z,Y,X", help="mm, for slices Y,X; the dataset's median unless given"
     )
     parser.add_argument("--device", default="auto", help=_DEVICE)
     parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
@@ -181,8 +191,8 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     what = "print the feature map after every layer of a network, its weights and how far it sees"
     describe = actions.add_parser("describe", help=what, description=what[0].upper() + what[1:] + ".")
     describe.add_argument("model", metavar="MODEL", help="unet2015, fcn, a model folder, or a bundled model's name")
-    describe.add_argument("--width", type=_count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
-    describe.add_argument("--size", type=_count, metavar="N", help="side of the image for unet2015 and fcn (572)")
+    describe.add_argument("--width", type=count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
+    describe.add_argument("--size", type=count, metavar="N", help="side of the image for unet2015 and fcn (572)")
     actions.add_parser("list", help="list the models there are, bundled and added")
     add = actions.add_parser("add", help="check a model folder or zip archive and add it to the list")
     add.add_argument("path", type=Path, metavar="PATH", help="a folder is used where it lies, an archive is unpacked")
@@ -192,44 +202,6 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     default = actions.add_parser("default", help="make a model the default of a body site")
     default.add_argument("site", metavar="SITE", help='such as "head and neck"')
     default.add_argument("name", metavar="NAME")
-
-
-def _formats(text: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    unknown = [name for name in wanted if name not in known]
-    if unknown or not wanted:
-        raise argparse.ArgumentTypeError(f"'{text}': choose from {', '.join(known)}")
-    return wanted
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not names:
-        raise argparse.ArgumentTypeError(f"'{text}' names nothing")
-    return names
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number above zero")
-    return value
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above zero")
-    return int(text)
-
-
-def _spacing(text: str) -> tuple[float, ...]:
-    parts = tuple(_positive(part) for part in text.split(","))
-    if len(parts) not in (2, 3):
-        raise argparse.ArgumentTypeError(f"'{text}' is not three numbers with commas between, such as 2.5,3.9,3.9")
-    return parts
 
 
 def _review(options: argparse.Namespace) -> int:
@@ -276,6 +248,12 @@ def _export(options: argparse.Namespace) -> int:
     how = RtStructOptions(contours, holes, options.profile)
     training = TrainingOptions(options.overlaps, options.ignore_label, options.deface, options.names)
     return export_reviews(options.reviews, options.out, options.format, options.all, how, training)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from contourdesk.app.report_command import report_review
+
+    return report_review(options.review, options.out, with_patient=not options.no_patient)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -347,8 +325,11 @@ _COMMANDS = {
     "review": _review,
     "segment": _segment,
     "export": _export,
+    "report": _report,
     "check": _check,
     "audit": _audit,
+    "evaluate": cli_many.evaluate,
+    "batch": cli_many.batch,
     "train": _train,
     "model": _model,
 }

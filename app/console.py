@@ -94,13 +94,14 @@ def guarded(action: Callable[[], int], about: str = "") -> int:
     except BrokenPipeError:
         return STOPPED  # whoever read our output has gone
     except Exception as error:  # noqa: BLE001 - the one place where the command line meets its bugs
-        path = _log_traceback()
+        path = log_traceback()
         where = f"The details are in {path}." if path is not None else "No log file could be written."
         note(f"{prefix}this is a bug in Contourdesk ({type(error).__name__}: {error}). {where}")
         return BUG
 
 
-def _log_traceback() -> Path | None:
+def log_traceback() -> Path | None:
+    """Append the exception that is being handled to the log file and return that; None when it can't be written."""
     path = data_dir() / "contourdesk.log"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,8 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import read_image_file
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.nifti_read import read_nifti
-from contourdesk.app.project import CASE
 from contourdesk.app.reviewed import read_review
+from contourdesk.app.reviews import CASE
 from contourdesk.app.structures import Mask
 
 _TOLERANCE_MM = 0.1  # between an image and its labels
@@ -125,7 +125,7 @@ def _of_dataset(folder: Path, split: str | None) -> tuple[list[HeldOut], list[st
         notes.append(f"{unknown} cases without a known organ are left out.")
     if not out:
         raise UserError(
-            f"There is nothing known to compare with: no case in labels{chosen} of {folder.name} has a contoured organ.",
+            f"There is nothing known to compare with: no organ is contoured in any case of labels{chosen}.",
             "Accept structures and export the cases again, or choose another split.",
         )
     return out, notes

@@ -83,8 +83,8 @@ def widest_difference(a: Mask, b: Mask) -> int:
     boxes = [m.tight.box for m in (a, b) if not m.is_empty]
     if not boxes:
         return 0
-    z, y, x = (slice(min(b[i].start for b in boxes), max(b[i].stop for b in boxes)) for i in range(3))
-    differs = np.count_nonzero(a.read((z, y, x)) != b.read((z, y, x)), axis=(1, 2))
-    if not differs.any():
-        return (boxes[0][0].start + boxes[0][0].stop) // 2
-    return z.start + int(np.argmax(differs))
+    low = [int(min(box[i].start for box in boxes)) for i in range(3)]
+    high = [int(max(box[i].stop for box in boxes)) for i in range(3)]
+    both = slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    differs = np.count_nonzero(a.read(both) != b.read(both), axis=(1, 2))
+    return low[0] + int(np.argmax(differs)) if differs.any() else (low[0] + high[0]) // 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -86,14 +87,14 @@ def segment_cases(
     taken: set[str] = set()
 
     def one(case: Case, name: str) -> int:
-        folder = out / _free(name, taken)
+        folder = out / free_name(name, taken)
         found = run_job(predict(case.volume, loaded, where, options), name)
         for text in found.notes:
             note(f"{name}: {text}")
-        _write(case, found, folder, formats)
+        _tell(folder, write_results(case, found, folder, formats))
         return GOOD
 
-    return _worst((str(path), partial(_each, path, one, resample)) for path in _expand(paths))
+    return _worst((str(path), partial(_each, path, one, resample)) for path in expand(paths))
 
 
 def _worst(actions: Iterable[tuple[str, Callable[[], int]]]) -> int:
@@ -107,7 +108,7 @@ def _worst(actions: Iterable[tuple[str, Callable[[], int]]]) -> int:
     return worst
 
 
-def _expand(paths: Sequence[Path]) -> Iterator[Path]:
+def expand(paths: Sequence[Path]) -> Iterator[Path]:
     """A folder with image files in it stands for those files; nnU-Net's ``*_0000`` ones when there are such."""
     for path in paths:
         images = sorted(p for p in path.iterdir() if _is_case(p)) if path.is_dir() else []
@@ -125,18 +126,21 @@ def _each(path: Path, work: Callable[[Case, str], int], resample: bool) -> int:
     opened = run_job(open_path(path), f"Opening {path.name}")
     if isinstance(opened, Case):
         return work(opened, case_name(path))
+    chosen = usable_series(path, opened, resample)
+    if len(chosen) == 1:
+        return _read_and_work(*chosen[0], work)
+    return _worst((name, partial(_read_and_work, name, series, work)) for name, series in chosen)
+
+
+def usable_series(path: Path, opened: Sequence[SeriesInfo], resample: bool) -> list[tuple[str, SeriesInfo]]:
+    """The series that can be segmented, with their folders' names. Raises UserError for none, which says why."""
     chosen = [series for series in opened if series.usable or (resample and series.resample is not None)]
     if not chosen:
         raise refusal(opened[0])
-    if len(chosen) == 1:
-        return _read_and_work(chosen[0], _series_name(path, chosen[0], alone=True), work)
-    names = [_series_name(path, series, alone=False) for series in chosen]
-    return _worst(
-        (name, partial(_read_and_work, series, name, work)) for name, series in zip(names, chosen, strict=True)
-    )
+    return [(_series_name(path, series, alone=len(chosen) == 1), series) for series in chosen]
 
 
-def _read_and_work(series: SeriesInfo, name: str, work: Callable[[Case, str], int]) -> int:
+def _read_and_work(name: str, series: SeriesInfo, work: Callable[[Case, str], int]) -> int:
     case = run_job(read_series(series, series.resample), f"Reading {name}")
     if case.source.resampled is not None:
         note(f"{name}: {case.source.resampled.note}")
@@ -148,7 +152,8 @@ def _series_name(path: Path, series: SeriesInfo, alone: bool) -> str:
     return folder.name if alone else series.files[0].resolve().parent.name
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
+    """`name`, or with a number behind it that makes it unique, also where case doesn't count; it is then taken."""
     free, n = name, 2
     while free.casefold() in taken:
         free, n = f"{name}_{n}", n + 1
@@ -156,7 +161,23 @@ def _free(name: str, taken: set[str]) -> str:
     return free
 
 
-def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str] | None) -> None:
+@dataclass(frozen=True)
+class Written:
+    """What was written for a case: kinds of files, how many structures were found, and what the user should know."""
+
+    kinds: tuple[str, ...]
+    found: int
+    notes: tuple[str, ...]
+
+
+def write_results(case: Case, structures: Sequence[Structure], folder: Path, formats: Sequence[str] | None) -> Written:
+    """Write what a model found into a case's folder, in each of `formats` that the image allows.
+
+    Raises
+    ------
+    UserError : a file can't be written.
+    """
+    notes = []
     is_dicom = case.source.header is not None
     wanted = list(formats or (("rtstruct", "nifti") if is_dicom else ("nifti",)))
     refused = [kind for kind in wanted if kind in NEEDS_DICOM] if not is_dicom else []
@@ -164,13 +185,13 @@ def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: S
         wanted = [kind for kind in wanted if kind not in refused]
         what = " and ".join(NEEDS_DICOM[kind] for kind in refused)
         instead = "left out" if wanted else "NIfTI masks are written instead"
-        note(f"{folder.name}: {what} needs DICOM images to refer to; {instead}.")
+        notes.append(f"{what} needs DICOM images to refer to; {instead}.")
         wanted = wanted or ["nifti"]
     folder.mkdir(parents=True, exist_ok=True)
     found = [s for s in structures if not s.mask.is_empty]
     missing = [s.name for s in structures if s.mask.is_empty]
     if missing:
-        note(f"{folder.name}: not found: {', '.join(missing)}.")
+        notes.append(f"not found: {', '.join(missing)}.")
     if "rtstruct" in wanted and found:
         from contourdesk.app.dicom_write import write_rtstruct
 
@@ -179,4 +200,10 @@ def _write(case: Case, structures: Sequence[Structure], folder: Path, formats: S
         if kind in wanted and (found or kind == "nifti"):
             path = folder / FILE_NAMES.get(kind, "")  # masks lie in the folder itself
             write_format(kind, case, structures if kind == "nifti" else found, path)
-    say(f"{folder}: {', '.join(wanted)}, {len(found)} structures")
+    return Written(tuple(wanted), len(found), tuple(notes))
+
+
+def _tell(folder: Path, written: Written) -> None:
+    for text in written.notes:
+        note(f"{folder.name}: {text}")
+    say(f"{folder}: {', '.join(written.kinds)}, {written.found} structures")
