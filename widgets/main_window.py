@@ -24,6 +24,7 @@ from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.loading import LoadingPage
+from contourdesk.widgets.scroll_panel import ScrollPanel
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
@@ -92,8 +93,8 @@ class MainWindow(QMainWindow):
         self.docks = [
             add_dock(self, "Structures", "dock_structures", self.table, _Left),
             add_dock(self, "Segment", "dock_segment", self.desk.segment, _Left),
-            add_dock(self, "Edit", "dock_edit", self.desk.edit, _Right),
-            add_dock(self, "Review", "dock_review", self.review, _Right),
+            add_dock(self, "Edit", "dock_edit", ScrollPanel(self.desk.edit), _Right),
+            add_dock(self, "Review", "dock_review", ScrollPanel(self.review), _Right),
         ]
         self._docks_sized = False
 
