@@ -245,7 +245,7 @@ def _export(case: Case, plan: _Plan, folder: Path, deface: bool) -> Job[ExportRe
         yield Progress(3, 4, "Putting them into the dataset")
         told = {k: structure_entry(s, grid, identifiers, lost.get(s.name, 0)) for k, s in plan.chosen.items()}
         patient = Pseudonyms.of(case).code
-        entry = case_entry(patient, files, told, plan.unknown, plan.left_out, identifiers)
+        entry = case_entry(patient, files, told, plan.left_out, identifiers)
         index = replace(index, cases={**index.cases, name: {**entry, **({"face": face.text} if face else {})}})
         old = plan.index.cases.get(name, {}).get("files", {})
         gone = tuple(place for place in old if place not in files and _inside(place))
@@ -272,20 +272,26 @@ def _export(case: Case, plan: _Plan, folder: Path, deface: bool) -> Job[ExportRe
 
 def _write_masks(plan: _Plan, case: Case, work: Path) -> dict[str, Path]:
     """One file for each structure, named after its label. Raises UserError."""
-    stems = dict(zip(plan.index.organs, file_names(plan.index.organs), strict=True))
+    places = _mask_places(plan.index, plan.name)
     out = {}
     for n, (label, s) in enumerate(plan.chosen.items()):
         path = work / f"mask{n}{FILE_ENDING}"
         write_image(s.mask.dense(case.volume.grid.shape).astype(np.uint8), case.volume.grid, path)
-        out[f"masksTr/{plan.name}/{stems[label]}{FILE_ENDING}"] = path
+        out[places[label]] = path
     return out
+
+
+def _mask_places(index: DatasetIndex, case: str) -> dict[str, str]:
+    """Where each label's mask of a case lies."""
+    stems = zip(index.organs, file_names(index.organs), strict=True)
+    return {label: f"masksTr/{case}/{stem}{FILE_ENDING}" for label, stem in stems}
 
 
 def _texts(index: DatasetIndex, folder: Path, work: Path, image: str) -> dict[str, Path]:
     """The dataset's text files with the new case, beside. Raises OSError."""
     cases = {*case_names(folder), Path(image).name.removesuffix(f"_0000{FILE_ENDING}")}
     masks = {
-        case: [place for place in entry.get("files", {}) if place.startswith("masksTr/")]
+        case: [place for place in _mask_places(index, case).values() if place in entry.get("files", {})]
         for case, entry in index.cases.items()
     }
     content = {

@@ -30,13 +30,18 @@ SPLITS_FILE, DATALIST_FILE = "splits_final.json", "datalist.json"
 
 
 def manifest_json(index: DatasetIndex) -> bytes:
-    """Content of ``manifest.json``."""
+    """Content of ``manifest.json``; what is unknown in a case grows with the dataset's labels."""
+    known = {case: entry["contoured"] for case, entry in index.contoured.items()}
+    cases = {
+        case: {**entry, "unknown": [label for label in index.organs if label not in known.get(case, ())]}
+        for case, entry in sorted(index.cases.items())
+    }
     content = {
         "schema": SCHEMA,
         "overlaps": index.overlaps,
         "parents": index.parents,
         "names": index.names,
-        "cases": dict(sorted(index.cases.items())),
+        "cases": cases,
     }
     return json.dumps(content, indent=1, ensure_ascii=False).encode()
 
@@ -81,7 +86,6 @@ def case_entry(
     patient: str,
     files: Mapping[str, Path],
     structures: Mapping[str, dict[str, Any]],
-    unknown: Sequence[str],
     left_out: Mapping[str, str],
     identifiers: Identifiers,
 ) -> dict[str, Any]:
@@ -92,7 +96,6 @@ def case_entry(
     patient : the patient's code.
     files : place in the dataset to where the file lies now.
     structures : by label.
-    unknown : labels that nobody contoured in this case: not background.
     left_out : structure name and why; names that tell who somebody is are left out.
     """
     return {
@@ -101,7 +104,6 @@ def case_entry(
         "software": software(),
         "files": {place: hashlib.sha256(path.read_bytes()).hexdigest() for place, path in sorted(files.items())},
         "structures": dict(structures),
-        "unknown": list(unknown),
         "left_out": {
             name: why for name, why in left_out.items() if suggest(name) is not None or not identifiers.found_in(name)
         },

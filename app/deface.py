@@ -104,7 +104,7 @@ def _in_the_way(structures: Sequence[Structure], face: Bits) -> list[str]:
 
 def _body(array: NDArray[np.generic], grid: Grid) -> Bits:
     """The patient without couch, canonical axes: on each slice the largest piece, once thin links are cut."""
-    tissue: Bits = np.asarray(array > _BODY_HU, bool)  # type: ignore[operator]
+    tissue: Bits = np.asarray(array, np.float32) > np.float32(_BODY_HU)
     out = np.zeros(tissue.shape, bool)
     cut = max(1, round(3 / grid.spacing_mm[1]))
     for k, plane in enumerate(tissue):

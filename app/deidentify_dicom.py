@@ -128,8 +128,9 @@ def _value(element: DataElement, what: str, names: Pseudonyms, identifiers: Iden
         return EMPTY
     if _is_plain(element, identifiers):
         return KEEP
-    element.value = None
-    return EMPTY
+    # Not empty, because DICOM may want a value here.
+    element.value = None if element.VR in ("TM", "UR") else _DUMMY_TEXT
+    return EMPTY if element.is_empty else DUMMY
 
 
 def _is_plain(element: DataElement, identifiers: Identifiers) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
-from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c
+from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c  # type: ignore[import-untyped]
 from pydicom.datadict import dictionary_has_tag, keyword_for_tag
 
 EDITION = "2026c"

@@ -16,7 +16,7 @@ _NUMBERS = (
     "InstitutionName", "InstitutionAddress", "StationName", "PatientTelephoneNumbers", "PatientAddress",
     "MedicalRecordLocator", "DeviceSerialNumber", "PatientBirthDate",
 )  # fmt: skip
-_SHORTEST = 3
+_SHORTEST, _LONG = 3, 5
 # Words in names that name nobody, and would be found everywhere.
 _COMMON = frozenset(("unknown", "anonymous", "anonymized", "anonymised", "patient", "none", "phantom", "test", "the"))
 
@@ -47,8 +47,10 @@ class Identifiers:
     def found_in(self, text: str) -> bool:
         """Whether one of the words stands in a text: long ones anywhere, short ones as a word of their own."""
         folded = text.casefold()
-        parts = frozenset(re.split(r"[\W_]+", folded))
-        return any(w in parts or (len(w) >= 5 and w in folded) for w in self.words)
+        return any(
+            w in folded and (len(w) >= _LONG or re.search(rf"(?<![^\W_]){re.escape(w)}(?![^\W_])", folded))
+            for w in self.words
+        )
 
     def found_in_bytes(self, data: bytes) -> bool:
         """The same for bytes, in the usual encodings; only for words long enough not to occur by chance."""
