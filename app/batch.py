@@ -146,7 +146,8 @@ def _in_worklist(path: Path) -> list[Path]:
 def name_of(path: Path, taken: set[str]) -> str:
     """What a case is called in the output; made unique."""
     found = path.resolve()
-    name = case_name(found) if is_image_file(found) else found.stem if is_archive(found) else found.name
+    name = found.stem if found.is_file() and is_archive(found) else found.name
+    name = case_name(found) if is_image_file(found) else name
     return free_name("".join(c if c.isalnum() or c in "-_.+ " else "_" for c in name).strip(". ") or "case", taken)
 
 
