@@ -44,8 +44,12 @@ def remove_model(name: str) -> int:
 
 def set_default(site: str, name: str) -> int:
     """Make a model the default of a body site. Raises UserError."""
+    from contourdesk.inference.model_library import defaults
     from contourdesk.inference.model_library import set_default as choose
 
+    before = defaults().get(site)
     choose(site, name)
     say(f"default for {site}: {name}")
+    if before is not None and before != name:
+        say(f'before it was {before}, which stays in the list; to put it back: contourdesk model default "{site}" {before}')
     return GOOD
