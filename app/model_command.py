@@ -51,5 +51,5 @@ def set_default(site: str, name: str) -> int:
     choose(site, name)
     say(f"default for {site}: {name}")
     if before is not None and before != name:
-        say(f'before it was {before}, which stays in the list; to put it back: contourdesk model default "{site}" {before}')
+        say(f'before it was {before}, which stays; to put it back: contourdesk model default "{site}" {before}')
     return GOOD

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Progress
+from contourdesk.app.training_record import training_cases
 from contourdesk.inference.augment import blank_outside_organs, change_intensity, cut_patch, mirror_left_right
 from contourdesk.inference.losses import deep_supervision_loss
 from contourdesk.inference.networks import build_network
@@ -224,7 +225,9 @@ def _write_plans(
     (out / "plans.json").write_text(json.dumps(plans, indent=1))
     info = json.loads((dataset.folder / "dataset.json").read_text())
     (out / "dataset.json").write_text(json.dumps(info, indent=1))
-    (out / "training.json").write_text(json.dumps(asdict(config), indent=1))
+    earlier = training_cases(start_from) if start_from is not None else None
+    told = {"dataset": dataset.name, "cases": names, "earlier_cases": sorted(earlier or ())}  # for an evaluation to see
+    (out / "training.json").write_text(json.dumps({**asdict(config), **told}, indent=1))
 
 
 def _read_plans(out: Path, config: TrainConfig) -> dict[str, Any]:
