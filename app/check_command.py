@@ -10,7 +10,8 @@ from contourdesk.app.console import GOOD, USER_ERROR, run_job, say
 from contourdesk.app.dicom_read import SeriesInfo
 from contourdesk.app.opening import open_path
 from contourdesk.app.profiles import GENERIC, Profile, profile, profiles
-from contourdesk.app.project import CASE, PREVIOUS
+from contourdesk.app.project import PREVIOUS
+from contourdesk.app.reviews import CASE
 from contourdesk.app.rt_findings import RtFinding
 
 

@@ -311,11 +311,7 @@ def _try_lock(folder: Path, *, create: bool) -> _Lock | None:
     """
     try:
         file = (folder / LOCK).open("ab+" if create else "rb+")
-    except FileNotFoundError:
-        if create:
-            raise
-        return None
-    except PermissionError:
+    except OSError:  # it isn't there, or may not be written
         if create:
             raise
         return None

@@ -22,7 +22,6 @@ import io
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +34,6 @@ from contourdesk.app.case import Case
 from contourdesk.app.confidence import Confidence
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import flush_folder, write_atomically
-from contourdesk.app.geometry import Grid
 from contourdesk.app.history import EditHistory
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.journal import Journal, Waiting, last_revision, read_journal
@@ -47,37 +45,21 @@ from contourdesk.app.review_format import (
     SCHEMA,
     Arrays,
     case_to_json,
+    pack_arrays,
     software,
     structure_arrays,
     structure_from_save,
 )
-from contourdesk.app.settings import Settings, data_dir
-from contourdesk.app.structures import ACCEPTED, StructureSet
+from contourdesk.app.reviews import CASE, check_place, grid_of, resampled_of
+from contourdesk.app.structures import StructureSet
 
 log = logging.getLogger(__name__)
 
-CASE = "case.json"
 PREVIOUS = "case.previous.json"
 
 
 class OtherReview(UserError):
     """A folder holds another or a later review, which must not be written over."""
-
-
-@dataclass(frozen=True)
-class ReviewInfo:
-    """A review on the start page; `when` is the time of its last save, ISO 8601, `counts` structures by state.
-
-    `resampled` is how its images were resampled, None when they were not.
-    """
-
-    folder: Path
-    title: str
-    when: str
-    counts: dict[str, int]
-    image_path: Path
-    series_uid: str
-    resampled: Resample | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,55 +83,6 @@ class SavedReview:
     confidence: Mapping[str, Confidence] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     work: Mapping[str, Any] = field(default_factory=dict)
-
-
-# -- where -------------------------------------------------------------------------------------------------------
-
-
-def review_root(settings: Settings) -> Path:
-    """Folder that holds the reviews."""
-    return Path(settings.review_root).expanduser() if settings.review_root else data_dir() / "reviews"
-
-
-def default_review_folder(case: Case, settings: Settings) -> Path:
-    """Where the review of this case belongs: always the same for the same series. Nothing is created.
-
-    Raises UserError when the user's review folder lies in the image folder.
-    """
-    source = case.source
-    key = hashlib.sha256((source.series_uid or str(source.path)).encode()).hexdigest()[:10]
-    date = re.sub(r"\W", "", source.date, flags=re.ASCII)[:8]
-    folder = review_root(settings) / (f"{date}-{key}" if date else key)
-    _check_place(folder, source.path)
-    return folder
-
-
-def _check_place(folder: Path, image_path: Path) -> None:
-    # Someone may open their whole home folder as images; our own place in it is not among the images.
-    images, place = image_path.resolve(), folder.resolve()
-    if images.is_dir() and place.is_relative_to(images) and not place.is_relative_to(data_dir().resolve()):
-        raise UserError(
-            f"The review folder {folder} lies in the image folder.",
-            "Choose another folder for reviews in the settings.",
-        )
-
-
-def find_reviews(root: Path) -> list[ReviewInfo]:
-    """All reviews directly in `root`, the last saved first. What can't be read is left out and logged."""
-    found = []
-    for file in sorted(root.glob(f"*/{CASE}")):
-        try:
-            read = json.loads(file.read_text("utf-8"))
-            states = [s["header"]["decision"]["state"] for s in read["structures"]]
-            kinds = {"unreviewed": ("unreviewed",), "accepted": ACCEPTED, "rejected": ("rejected",)}
-            counts = {kind: sum(map(states.count, parts)) for kind, parts in kinds.items()}
-            image = read["case"]
-            title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
-            place = (Path(image["path"]), image["series_uid"])
-            found.append(ReviewInfo(file.parent, title, read["saved_at"], counts, *place, _resampled(read)))
-        except (OSError, ValueError, KeyError, TypeError):
-            log.warning("a review could not be listed", exc_info=True)
-    return sorted(found, key=lambda r: r.when, reverse=True)
 
 
 def needs_recovery(folder: Path) -> bool:
@@ -185,7 +118,7 @@ def open_review(
     UserError : the folder can't be written, lies in the image folder, is open elsewhere (`ReviewHeld`), or holds
         another or a later review, which must be loaded (`load`, `resume`), not written over.
     """
-    _check_place(folder, snapshot.case.source.path)
+    check_place(folder, snapshot.case.source.path)
     _check_same_review(snapshot, folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -225,16 +158,14 @@ def save(
     ------
     UserError : the disk is full, the folder can't be written, it lies in the image folder, or is lost (`LeaseLost`).
     """
-    _check_place(folder, snapshot.case.source.path)
+    check_place(folder, snapshot.case.source.path)
     total = len(snapshot.structures) + 1
     arrays: Arrays = {}
     for i, s in enumerate(snapshot.structures):
         yield Progress(i, total, "Saving")
         arrays.update(structure_arrays(i, s))
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    yield Progress(total - 1, total, "Saving")
-    digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
+    data = yield from pack_arrays(arrays)
+    digest = hashlib.sha256(data).hexdigest()
     masks = f"masks-{digest[:16]}.npz"
     kept = snapshot.confidence
     content = case_to_json(snapshot) | {"masks": {"file": masks, "sha256": digest}}
@@ -246,7 +177,7 @@ def save(
             held.lease.check()
         yield from confidence_files.write(folder, kept)
         content[reading_files.KEY] = yield from reading_files.write(folder, snapshot.readings)
-        write_atomically(folder / masks, buffer.getvalue())
+        write_atomically(folder / masks, data)
         if held is not None:
             content["audit"] = asdict(held.head())
             held.lease.check()
@@ -330,7 +261,7 @@ def load(folder: Path, *, recover: bool = False) -> Job[SavedReview]:
         history=rebuild(journal.records, revision),
         recovered=revision - saved_revision,
         notes=tuple(notes),
-        resampled=_resampled(read),
+        resampled=resampled_of(read),
         confidence=confidence,
         readings=readings,
         work=read.get("work") or {},
@@ -396,20 +327,10 @@ def _read_structures(folder: Path, read: dict[str, Any]) -> StructureSet:
     data = (folder / name).read_bytes()
     if hashlib.sha256(data).hexdigest() != read["masks"]["sha256"]:
         raise ValueError("masks differ from what was saved")
-    grid = _grid(read)
-    _resampled(read)
+    grid = grid_of(read)
+    resampled_of(read)
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return StructureSet(grid, tuple(structure_from_save(i, s, arrays) for i, s in enumerate(read["structures"])))
-
-
-def _grid(read: dict[str, Any]) -> Grid:
-    return Grid(read["grid"]["shape"], np.array(read["grid"]["affine"]), read["grid"]["frame"])
-
-
-def _resampled(read: dict[str, Any]) -> Resample | None:
-    """How the images were resampled. Raises ValueError, KeyError, TypeError."""
-    how = read.get("resampled")
-    return None if how is None else Resample.from_json(how, _grid(read))
 
 
 def _cannot_save(folder: Path, error: OSError) -> UserError:

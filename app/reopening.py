@@ -8,7 +8,8 @@ from pathlib import Path
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.lease import Holder, holder_of
-from contourdesk.app.project import CASE, SavedReview, load, needs_recovery
+from contourdesk.app.project import SavedReview, load, needs_recovery
+from contourdesk.app.reviews import CASE
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from contourdesk.app.export_command import chosen_structures
 from contourdesk.app.geometry import Grid
 from contourdesk.app.jobs import run
 from contourdesk.app.nrrd_write import write_slicer
-from contourdesk.app.project import find_reviews, load, open_review, save
+from contourdesk.app.project import load, open_review, save
 from contourdesk.app.review import ReviewSession
+from contourdesk.app.reviews import find_reviews
 from contourdesk.app.slicer_read import read_states
 from contourdesk.app.structures import Decision, Mask, StructureSet
 from contourdesk.app.volume import Volume

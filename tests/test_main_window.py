@@ -16,7 +16,8 @@ from window_steps import child, click, is_there, open_case, open_window
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
-from contourdesk.app.project import CASE, find_reviews, load, needs_recovery
+from contourdesk.app.project import load, needs_recovery
+from contourdesk.app.reviews import CASE, find_reviews
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.application import Watch
 from contourdesk.widgets.theme import text_points

@@ -18,7 +18,7 @@ import test_review
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contourdesk.app import project
+from contourdesk.app import project, reviews
 from contourdesk.app.case import Case, Patient, Source
 from contourdesk.app.contour import Contour
 from contourdesk.app.errors import UserError
@@ -323,13 +323,13 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.mkdir()
     monkeypatch.setenv("CONTOURDESK_HOME", str(tmp_path / "home"))
     case = make_case(images)
-    folder = project.default_review_folder(case, Settings())
+    folder = reviews.default_review_folder(case, Settings())
     assert folder.is_relative_to(tmp_path / "home")
-    assert folder == project.default_review_folder(make_case(images / "again"), Settings())
-    assert folder != project.default_review_folder(make_case(images, "1.2.840.8"), Settings())
+    assert folder == reviews.default_review_folder(make_case(images / "again"), Settings())
+    assert folder != reviews.default_review_folder(make_case(images, "1.2.840.8"), Settings())
     assert not folder.exists()
     with pytest.raises(UserError, match="image folder"):
-        project.default_review_folder(case, Settings(review_root=str(images / "reviews")))
+        reviews.default_review_folder(case, Settings(review_root=str(images / "reviews")))
     with pytest.raises(UserError, match="image folder"):
         run(project.save(ReviewSession(case).snapshot(), images))
     assert list(images.iterdir()) == []
@@ -340,13 +340,13 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_start_page_lists_reviews(tmp_path: Path) -> None:
-    assert project.find_reviews(tmp_path / "none") == []
+    assert reviews.find_reviews(tmp_path / "none") == []
     session = ReviewSession(make_case())
     session.decide("a", "accepted")
     run(project.save(session.snapshot(), tmp_path / "one"))
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "case.json").write_text("[]")
-    (found,) = project.find_reviews(tmp_path)
+    (found,) = reviews.find_reviews(tmp_path)
     assert found.title == NAME
     assert found.counts == {"unreviewed": 1, "accepted": 1, "rejected": 0}
     assert found.folder == tmp_path / "one"

@@ -13,7 +13,7 @@ from window_steps import child, click, is_there, open_window
 
 from contourdesk.app.dicom_read import scan
 from contourdesk.app.jobs import run
-from contourdesk.app.project import find_reviews, review_root
+from contourdesk.app.reviews import find_reviews, review_root
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.case_browser import SeriesDialog
 

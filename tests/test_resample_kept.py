@@ -23,10 +23,11 @@ from contourdesk.app.dicom_read import read_series, scan
 from contourdesk.app.dicom_write import write_rtstruct
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
-from contourdesk.app.project import CASE, find_reviews, load, open_review, resume
+from contourdesk.app.project import CASE, load, open_review, resume
 from contourdesk.app.resample import Resample
 from contourdesk.app.resample_masks import masks_on_original_planes
 from contourdesk.app.review import ReviewSession
+from contourdesk.app.reviews import find_reviews
 from contourdesk.app.rtstruct_read import read_rtstruct
 from contourdesk.app.structures import Mask
 

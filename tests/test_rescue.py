@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from contourdesk.app.jobs import run
 from contourdesk.app.journal import JOURNAL, read_journal
 from contourdesk.app.record_keeper import RecordKeeper
 from contourdesk.app.rescue import Kept, Place, keep, rescue_folders
-from contourdesk.app.review import ReviewSession
+from contourdesk.app.review import Record, ReviewSession
 
 
 @pytest.fixture(autouse=True)
@@ -207,6 +208,32 @@ def test_a_share_that_turns_read_only(home: Path, tmp_path: Path) -> None:
         assert done.stdout.strip() == "fine", done.stderr
     finally:
         shutil.rmtree(share)
+
+
+class SlowJournal:
+    """A journal on a drive that hangs."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.written: list[int] = []
+
+    def append(self, record: Record) -> None:
+        self.go_on.wait(20)
+        self.written.append(record.revision)
+
+
+def test_a_drive_that_hangs_stops_no_hand() -> None:
+    journal, session = SlowJournal(), ReviewSession(make_case())
+    keeper = RecordKeeper(journal)  # type: ignore[arg-type]
+    session.journal = keeper.put
+    for k in range(3):
+        paint(session, k)
+    assert journal.written == []  # and yet the strokes are done
+    assert not keeper.flush(0.01)
+    journal.go_on.set()
+    assert keeper.flush(10)
+    keeper.close(5)
+    assert journal.written == [1, 2, 3]
 
 
 def test_nowhere_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,10 @@ from contourdesk.app import worklist_scan
 from contourdesk.app.dicom_read import read_series
 from contourdesk.app.jobs import run
 from contourdesk.app.opening import open_path
-from contourdesk.app.project import default_review_folder, open_review, save
+from contourdesk.app.project import open_review, save
 from contourdesk.app.read_ahead import read_ahead, still_true
 from contourdesk.app.review import ReviewSession
+from contourdesk.app.reviews import default_review_folder
 from contourdesk.app.settings import Settings
 from contourdesk.app.structures import Mask
 from contourdesk.app.worklist import FILE, Row, filter_rows, next_row, sort_rows, summary

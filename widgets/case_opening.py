@@ -18,10 +18,11 @@ from contourdesk.app.first_look import open_with_look
 from contourdesk.app.jobs import Job
 from contourdesk.app.journal import Journal
 from contourdesk.app.lease import Holder, ReviewHeld
-from contourdesk.app.project import ReviewInfo, SavedReview, default_review_folder, load, open_review, resume
+from contourdesk.app.project import SavedReview, load, open_review, resume
 from contourdesk.app.reopening import ReviewState, load_all, review_state
 from contourdesk.app.resample import Resample
 from contourdesk.app.review import ReviewSession
+from contourdesk.app.reviews import ReviewInfo, default_review_folder
 from contourdesk.app.settings import Settings
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_browser import SeriesDialog

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget, QWi
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.journal import Journal
-from contourdesk.app.project import ReviewInfo, find_reviews, review_root
 from contourdesk.app.review import Change, ReviewSession
+from contourdesk.app.reviews import ReviewInfo, find_reviews, review_root
 from contourdesk.app.settings import Settings, load_settings, save_settings
 from contourdesk.widgets.actions import Action, make_actions, set_shortcuts
 from contourdesk.widgets.audit_dialog import AuditDialog
@@ -126,6 +126,7 @@ class MainWindow(QMainWindow):
         self.predict.finished.connect(lambda _: self.autosave.save_if_changed())  # the journal has no probabilities
         self.review.reviewer_changed.connect(lambda name: self._change_settings(reviewer=name))
         self.predict.model_chosen.connect(lambda folder: self._change_settings(default_model=str(folder)))
+        self.view.tools["prompt"].model.chosen.connect(lambda folder: self._change_settings(nninteractive=folder))
         self.display.preset_chosen.connect(lambda name: self._change_settings(window_preset=name))
 
     def _connect_services(self) -> None:

@@ -8,8 +8,9 @@ from qtpy.QtCore import QObject
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.project import ReviewInfo, find_reviews, needs_recovery, review_root
+from contourdesk.app.project import needs_recovery
 from contourdesk.app.rescue import rescue_roots
+from contourdesk.app.reviews import ReviewInfo, find_reviews, review_root
 from contourdesk.app.settings import Settings
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.review_panel import when
