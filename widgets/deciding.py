@@ -49,6 +49,7 @@ def ask_reading(w: MainWindow) -> None:
 
     def begin(person: str) -> None:
         session.begin_reading(person)
+        session.note("second reading", by=person)
         w.review.reviewer.setText(person)
         w.review.reviewer_changed.emit(person)
         w.review.set_active(w.table.active)
