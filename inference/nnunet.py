@@ -200,7 +200,7 @@ def _load(folder: Path, folds: Sequence[str] | None, chain: tuple[str, ...] = ()
     for path in paths:
         checkpoint = first if path == paths[0] else read_checkpoint(path)
         weights = plain_weights(checkpoint["network_weights"], path)
-        networks.append(_network(architecture, inputs, labels.channels, weights, path))
+        networks.append(network_with_weights(architecture, inputs, labels.channels, weights, path))
     names = tuple(p.parent.name for p in paths)
     steps, more = read_postprocessing(folder, names)
     if settings.orientation == "stored":
@@ -277,9 +277,21 @@ def _previous(folder: Path, settings: Settings, folds: Sequence[str] | None, cha
     )
 
 
-def _network(
+def network_with_weights(
     architecture: Mapping[str, Any], inputs: int, outputs: int, weights: Mapping[str, Tensor], path: Path
 ) -> nn.Module:
+    """A network ready for use: from the table of known ones, with weights that fit it.
+
+    Parameters
+    ----------
+    architecture : the block of that name in ``plans.json``.
+    inputs, outputs : channels.
+    path : the checkpoint, two folders below ``plans.json``; for the message.
+
+    Raises
+    ------
+    UserError : a network that is not known, makes no sense or doesn't fit the weights.
+    """
     try:
         check_architecture(architecture)
         with torch.device("meta"):  # without memory: sizes are compared with the weights' first
