@@ -228,11 +228,14 @@ class StructureTable(QWidget):
 
     def add(self) -> None:
         """Add an empty structure and let the user type its name."""
-        if self.model.session is None:
+        session = self.model.session
+        if session is None:
             return
         self.search.clear()
-        self.set_active(self.model.session.add("New structure"))
-        self.rename()
+        before = len(session.structures)
+        self._try(lambda: self.set_active(session.add("New structure")))
+        if len(session.structures) > before:
+            self.rename()
 
     def rename(self) -> None:
         """Open the name of the active structure for editing."""
