@@ -95,8 +95,16 @@ def _structure(s: Structure, names: Pseudonyms, identifiers: Identifiers, image:
     contours = None
     if s.contours is not None:
         contours = tuple(replace(c, image_uid=image(c.image_uid) if c.image_uid else "") for c in s.contours)
+    # The clinic's own files have UIDs made of the structure's id.
+    other_id = f"{int(names.uid(s.id).rpartition('.')[2]):032x}"
     return replace(
-        s, name=suggest(s.name) or s.name, provenance=provenance, decision=decided, contours=contours, group=""
+        s,
+        id=other_id,
+        name=suggest(s.name) or s.name,
+        provenance=provenance,
+        decision=decided,
+        contours=contours,
+        group="",
     )
 
 

@@ -21,6 +21,7 @@ _DATES = ("113107", "Retain Longitudinal Temporal Information Modified Dates Opt
 _FACE = ("113102", "Clean Recognizable Visual Features Option")
 _DUMMIES = {"AS": "000Y", "DS": "0", "IS": "0", "UR": "http://removed.invalid"}
 _DUMMY_TEXT = "REMOVED"
+_SCHEMES = frozenset(("DCM", "SCT", "SRT", "LN", "UCUM", "RADLEX", "FMA", "MA", "I10", "I9C", "NCIt", "UMLS"))
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 
 
@@ -95,6 +96,9 @@ def _walk(ds: Dataset, names: Pseudonyms, identifiers: Identifiers, done: Remova
             continue
         if what != KEEP:
             done.note(number, what)
+    if ds.get("CodeMeaning") and str(ds.get("CodingSchemeDesignator") or "") not in _SCHEMES:
+        ds.CodeMeaning = _DUMMY_TEXT  # a house's own codes say what the house likes
+        done.note(int(ds["CodeMeaning"].tag), DUMMY)
 
 
 def _sequence(element: DataElement, what: str, names: Pseudonyms, identifiers: Identifiers, done: Removals) -> str:

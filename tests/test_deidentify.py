@@ -22,6 +22,7 @@ from pydicom.sequence import Sequence
 from contourdesk.app import project
 from contourdesk.app.case import Case
 from contourdesk.app.cli import main
+from contourdesk.app.deface import find_face
 from contourdesk.app.deidentify import Pseudonyms
 from contourdesk.app.deidentify_export import REPORT, export_deidentified
 from contourdesk.app.deidentify_profile import DATE, DESCEND, EMPTY, KEEP, REMOVE, UID, action
@@ -266,3 +267,18 @@ def test_the_clinics_own_files_stay_identified(ct: CtPhantom, tmp_path: Path) ->
     case, _ = opened(ct)
     ds = dcmread(write_format("seg", case, organs(case), tmp_path / "seg.dcm"))
     assert ds.PatientID == "PX-774411" and "PatientIdentityRemoved" not in ds
+
+
+def test_a_copy_without_the_face(shared_data: Path, tmp_path: Path) -> None:
+    info = run(scan(shared_data / "headneck_dicom" / "HN_242"))[0]
+    case = run(read_series(info))
+    given = [s for s in case.structures if not s.mask.is_empty]
+    copied = run(export_deidentified(case, info, given, tmp_path / "out", deface=True))
+    clean = run(read_series(run(scan(copied.folder))[0]))
+    face = find_face(case.volume, given).face.dense(case.volume.grid.shape)
+    assert np.array_equal(clean.volume.array[~face], case.volume.array[~face])
+    assert (clean.volume.array[face] == -1024).all() and face.any()
+    assert not any(face[s.mask.box][s.mask.bits].any() for s in given)
+    ds = dcmread(next(copied.folder.glob("CT/*.dcm")))
+    assert "113102" in [c.CodeValue for c in ds.DeidentificationMethodCodeSequence]
+    assert any("The face was taken out" in note for note in copied.notes)
