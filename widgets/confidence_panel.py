@@ -160,7 +160,10 @@ class ConfidencePanel(QWidget):
         buttons.addWidget(self.cancel_button, 1)
         column.addLayout(buttons)
         layout.addWidget(self.question)
-        self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
+        lines = 2 * self.text.fontMetrics().lineSpacing()
+        rows = [self.replace.sizeHint().height(), self.apply_button.sizeHint().height(), 2 * column.spacing()]
+        self.question.setMinimumHeight(lines + sum(rows))
+        column.addStretch(1)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -306,8 +309,11 @@ class ConfidencePanel(QWidget):
             self._fit_timer.start()
 
     def _show_question(self, shown: bool) -> None:
+        if shown:
+            self.asking.emit(True)  # first: the two never need room at once
         self.question.setVisible(shown)
-        self.asking.emit(shown)
+        if not shown:
+            self.asking.emit(False)
 
     def _show_percent(self, percent: int) -> None:
         with QSignalBlocker(self.slider):

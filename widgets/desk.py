@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QObject, Qt, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from contourdesk.app.attention import Spot
@@ -48,6 +48,7 @@ class Desk(QObject):
         super().__init__(parent)
         self.session: ReviewSession | None = None
         self.view = OrthoView()
+        self.view.tools["prompt"].model.folder = settings.nninteractive
         self.tools = EditTools(self.view)
         self.operations = OperationsPanel(self.view)
         self.edit = QWidget()
@@ -93,11 +94,12 @@ class Desk(QObject):
         """One place for how the segmentation goes and for a threshold that waits: nothing jumps, no room is lost."""
         place = QWidget()
         column = QVBoxLayout(place)
-        column.setContentsMargins(em(place, 0.6), 0, em(place, 0.6), em(place, 0.6))
+        column.setContentsMargins(em(place, 0.6), 0, em(place, 0.6), em(place, 0.4))
         parts = (self.predict.status, self.confidence.question)
-        place.setMinimumHeight(max(part.sizeHint().height() for part in parts))
+        most = max(part.minimumHeight() for part in parts)
         for part in parts:
-            column.addWidget(part, 0, Qt.AlignmentFlag.AlignTop)
+            part.setMinimumHeight(most)
+            column.addWidget(part)
         self.confidence.asking.connect(self.predict.status.setHidden)
         return place
 

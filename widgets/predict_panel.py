@@ -165,11 +165,11 @@ class PredictPanel(QWidget):
         layout.addWidget(self.status)
         self.needs.hide()
         # Their room is kept, so that nothing jumps when a segmentation begins.
-        self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
-        self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
-        policy = self.bar.sizePolicy()
-        policy.setRetainSizeWhenHidden(True)
-        self.bar.setSizePolicy(policy)
+        lines = 4 * self.text.fontMetrics().lineSpacing()
+        self.status.setMinimumHeight(lines + self.bar.sizeHint().height() + 2 * column.spacing())
+        column.addStretch(1)
+        for label in (self.needs, self.text):
+            label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
