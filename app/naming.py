@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from contourdesk.app.structures import Colour
+from contourdesk.app.errors import UserError
+from contourdesk.app.structures import MAX_NAME, Colour
 
 _SIDES = {
     **dict.fromkeys(("r", "rt", "re", "right", "rechts", "rechte", "rechter", "dx", "dext", "dexter", "droit"), "R"),
@@ -106,6 +107,18 @@ def type_for(name: str) -> str:
     """DICOM's RT ROI Interpreted Type; ORGAN for unknown names."""
     found = _lookup(name) or _target(name)
     return found.interpreted_type if found else "ORGAN"
+
+
+def usable_name(name: str) -> str:
+    """The name without blanks round it. Raises UserError for one that DICOM forbids."""
+    name = name.strip()
+    if not name:
+        raise UserError("A structure needs a name.", "Type a name.")
+    if len(name) > MAX_NAME:
+        raise UserError(f"The name is longer than {MAX_NAME} characters.", "Shorten it; DICOM allows no more.")
+    if "\\" in name or not name.isprintable():
+        raise UserError("The name holds a backslash or an invisible character.", "Leave it out; DICOM forbids it.")
+    return name
 
 
 def _lookup(name: str) -> KnownStructure | None:

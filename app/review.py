@@ -13,6 +13,7 @@ import numpy as np
 from psygnal import Signal
 
 from contourdesk.app.case import Case
+from contourdesk.app.changes import Change, changes_of
 from contourdesk.app.colours import PALETTE
 from contourdesk.app.confidence import Confidence, bounded
 from contourdesk.app.contour import Contour
@@ -25,12 +26,12 @@ from contourdesk.app.history import (
     Header,
     HeaderStep,
     Index,
-    MaskStep,
     PresenceStep,
     Step,
     mask_step,
 )
 from contourdesk.app.limits import Limits, check_unlocked, limit
+from contourdesk.app.naming import usable_name
 from contourdesk.app.proposals import by_name, place_results
 from contourdesk.app.readings import Reading, reader_of
 from contourdesk.app.resample_masks import planes_of_slices
@@ -49,19 +50,6 @@ from contourdesk.app.structures import (
 log = logging.getLogger(__name__)
 
 _place = lru_cache(maxsize=4)(place)  # contours are the same from stroke to stroke on a slice
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a view has to redraw.
-
-    `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped", "locked", "revealed" (its
-    hidden proposal) or "reset" (everything); `box` is the tight box of changed voxels for "mask".
-    """
-
-    what: str
-    structure_id: str | None = None
-    box: Box | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +240,7 @@ class ReviewSession:
         Raises UserError for a name that can't be used.
         """
         new = Structure(
-            name=self._structures.free_name(_usable_name(name)),
+            name=self._structures.free_name(usable_name(name)),
             colour=self._free_colour() if colour is None else colour,
             mask=self._inside(Mask() if mask is None else mask),
             provenance=Provenance("reviewer", person=self.reviewer, time=now()),
@@ -307,7 +295,7 @@ class ReviewSession:
     def rename(self, structure_id: str, name: str) -> None:
         """Rename a structure. Raises UserError for an empty, taken or unusable name."""
         old = self._structures.get(structure_id)
-        name = _usable_name(name)
+        name = usable_name(name)
         other = by_name(self._structures.without(structure_id), name)
         if other is not None:
             raise UserError(f"There is already a structure called {other.name}.", "Choose another name.")
@@ -439,30 +427,8 @@ class ReviewSession:
             if self.journal is not None:
                 self.journal(Record(op, edit, self._revision, now(), self.reviewer))
         finally:
-            for change in _changes(edit, op != "undo"):
+            for change in changes_of(edit, op != "undo"):
                 self.changed.emit(change)
-
-
-def _changes(edit: Edit, forward: bool) -> list[Change]:
-    out: list[Change] = []
-    for step in edit.steps if forward else reversed(edit.steps):
-        if isinstance(step, MaskStep):
-            out.append(Change("mask", step.structure_id, step.box))
-        elif isinstance(step, PresenceStep):
-            out.append(Change("added" if step.added == forward else "removed", step.structure_id))
-        else:
-            a, b = step.before, step.after
-            for what, differs in (
-                ("renamed", a.name != b.name),
-                ("recoloured", a.colour != b.colour),
-                ("decided", a.decision != b.decision),
-                ("locked", a.locked != b.locked),
-                ("regrouped", a.group != b.group),
-                ("revealed", a.blind != b.blind),
-            ):
-                if differs:
-                    out.append(Change(what, step.structure_id))
-    return out
 
 
 def _clip(offset: Index, bits: Bits, shape: Index) -> tuple[Index, Bits]:
@@ -470,14 +436,3 @@ def _clip(offset: Index, bits: Bits, shape: Index) -> tuple[Index, Bits]:
     high = [max(a, min(k, n - o)) for a, k, o, n in zip(low, bits.shape, offset, shape, strict=True)]
     start = (offset[0] + low[0], offset[1] + low[1], offset[2] + low[2])
     return start, bits[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-
-
-def _usable_name(name: str) -> str:
-    name = name.strip()
-    if not name:
-        raise UserError("A structure needs a name.", "Type a name.")
-    if len(name) > MAX_NAME:
-        raise UserError(f"The name is longer than {MAX_NAME} characters.", "Shorten it; DICOM allows no more.")
-    if "\\" in name or not name.isprintable():
-        raise UserError("The name holds a backslash or an invisible character.", "Leave it out; DICOM forbids it.")
-    return name

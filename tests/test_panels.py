@@ -129,7 +129,7 @@ def test_decisions_with_comment_and_reviewer(qtbot, session):
     assert (decision.state, decision.person, decision.comment) == ("accepted", "Dr Test", "good")
     assert "Accepted by Dr Test" in panel.state.text()
     assert panel.buttons["accepted"].isChecked()
-    assert panel.progress.text() == "1 of 3 structures decided"
+    assert panel.progress.text() == "1 of 3 decided"
     qtbot.mouseClick(panel.buttons["accepted-edited"], LEFT)
     assert session.structures.get(big).decision.state == "accepted-edited"
     assert "Accepted with minor edit by Dr Test" in panel.state.text()

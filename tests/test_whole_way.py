@@ -101,7 +101,7 @@ def test_the_whole_way(qtbot, monkeypatch, tmp_path):
     click(qtbot, window, "accept")
     choose(qtbot, window, names[1])
     click(qtbot, window, "accept")
-    assert window.review.progress.text() == "2 of 3 structures decided"
+    assert window.review.progress.text() == "2 of 3 decided"
 
     # Export.
     window.made["save_export"].trigger()

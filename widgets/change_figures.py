@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal
-from qtpy.QtGui import QWindow
-from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from qtpy.QtGui import QShowEvent, QWindow
+from qtpy.QtWidgets import QGridLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from contourdesk.app.active_time import ActiveTime
 from contourdesk.app.figures import DEFINITIONS, Figures, Known, change_figures, seconds_of, texts, to_json
@@ -15,6 +15,7 @@ from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.theme import em, named, set_role
 
 _QUIET_MS = 700
+_HIGH_PX = 900  # height of a screen that has room for all
 # Figure, row, column, columns for its value.
 _PLACES = (
     ("dice", 0, 0, 1),
@@ -141,17 +142,29 @@ class FigureKeeper(QObject):
 
 
 class ChangeFigures(QWidget):
-    """The figures of one structure in two columns; hover, or ask the screen reader, for a figure's definition."""
+    """The figures of one structure in two columns; hover, or ask the screen reader, for a figure's definition.
+
+    The heading folds them away, and tells the main ones then; on a small screen they begin so.
+    """
 
     def __init__(self, keeper: FigureKeeper, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._keeper = keeper
         self._shown: str | None = None
-        self.heading = QLabel()
-        named(self.heading, "figures_heading")
+        self._title = ""
+        self._placed = False
+        self.heading = QToolButton()
+        named(self.heading, "figures_heading", "Figures on the change", "Show or hide the figures on the change")
         set_role(self.heading, "heading")
+        self.heading.setCheckable(True)
+        self.heading.setChecked(True)
+        self.heading.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.heading.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # no wider than the panel
+        self.heading.toggled.connect(self._fold)
         self.values: dict[str, QLabel] = {}
-        grid = QGridLayout()
+        self._body = QWidget()
+        grid = QGridLayout(self._body)
+        grid.setContentsMargins(em(self, 0.3), 0, 0, 0)
         grid.setHorizontalSpacing(em(self, 0.4))
         grid.setVerticalSpacing(em(self, 0.1))
         by_key = {d.key: d for d in DEFINITIONS}
@@ -171,7 +184,8 @@ class ChangeFigures(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(em(self, 0.2))
         layout.addWidget(self.heading)
-        layout.addLayout(grid)
+        layout.addWidget(self._body)
+        self._fold(True)
         self._clock = QTimer(self)  # the time goes on while nothing else changes
         self._clock.setInterval(1000)
         self._clock.timeout.connect(self._refresh)
@@ -181,9 +195,20 @@ class ChangeFigures(QWidget):
 
     def show_structure(self, structure_id: str | None, heading: str = "") -> None:
         """Show the figures of this structure; without a heading it has none to show."""
-        self._shown = structure_id
-        self.heading.setText(heading)
+        self._shown, self._title = structure_id, heading
         self.setVisible(bool(heading) and structure_id is not None)
+        self._refresh()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Leave the room to the checks on a small screen."""
+        super().showEvent(event)
+        if not self._placed:
+            self._placed = True
+            self.heading.setChecked(self.screen().availableGeometry().height() >= _HIGH_PX)
+
+    def _fold(self, shown: bool) -> None:
+        self._body.setVisible(shown)
+        self.heading.setArrowType(Qt.ArrowType.DownArrow if shown else Qt.ArrowType.RightArrow)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -192,3 +217,5 @@ class ChangeFigures(QWidget):
         found = texts(self._keeper.figures(self._shown), self._keeper.seconds(self._shown))
         for key, label in self.values.items():
             label.setText(found.get(key, "…"))
+        short = f"Dice {found.get('dice', '…')}, {found.get('volume_change_ml', '…').split(' (')[0]}"
+        self.heading.setText(self._title if self.heading.isChecked() else short)

@@ -24,6 +24,7 @@ from contourdesk.widgets.change_figures import ChangeFigures, FigureKeeper
 from contourdesk.widgets.findings_list import FindingsList
 from contourdesk.widgets.structure_model import state_text
 from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.window_parts import ElidedLabel
 
 # State, text, name, role, tip.
 _BUTTONS = (
@@ -60,9 +61,8 @@ class ReviewPanel(QWidget):
         self._session: ReviewSession | None = None
         self._active: str | None = None
         self.buttons: dict[str, QPushButton] = {}  # by the state that they decide
-        self.name = QLabel()
+        self.name = ElidedLabel()
         named(self.name, "review_structure")
-        self.name.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.name, "strong")
         self.state = QLabel()
         named(self.state, "review_state")
@@ -104,7 +104,10 @@ class ReviewPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(em(self, 0.6), em(self, 0.3), em(self, 0.6), em(self, 0.6))
         layout.setSpacing(em(self, 0.4))
-        layout.addWidget(self.name)
+        head = QHBoxLayout()
+        head.addWidget(self.name, 1)
+        head.addWidget(self.progress)
+        layout.addLayout(head)
         layout.addWidget(self.state)
         layout.addWidget(self.former)
         layout.addWidget(self.reveal_button)
@@ -131,7 +134,6 @@ class ReviewPanel(QWidget):
         layout.addSpacing(em(self, 0.2))
         layout.addWidget(self.figures)
         layout.addWidget(self.findings, 1)
-        layout.addWidget(self.progress)
 
     # -- what the window uses -------------------------------------------------------------------------------------
 
@@ -250,12 +252,12 @@ class ReviewPanel(QWidget):
         self.comment.setEnabled(structure is not None)
         set_role(self.state, "muted")
         if structure is None:
-            self.name.setText("No structure chosen")
+            self.name.set_full_text("No structure chosen")
             self.state.setText("Choose one in the list to decide on it.")
             self.comment.clear()
         else:
             decision = structure.decision
-            self.name.setText(structure.name)
+            self.name.set_full_text(structure.name)
             text = {"open": "not reviewed yet", "edited": "edited, not accepted yet"}.get(state_text(structure))
             if structure.blind == "hidden":
                 text = "the proposal is hidden until you have drawn your own contour and ask for it"
@@ -267,4 +269,4 @@ class ReviewPanel(QWidget):
                 self.comment.setText(decision.comment)
         items = () if self._session is None else self._session.structures.items
         done = sum(s.decision.state != "unreviewed" for s in items)
-        self.progress.setText(f"{done} of {len(items)} structures decided" if items else "")
+        self.progress.setText(f"{done} of {len(items)} decided" if items else "")
