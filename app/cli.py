@@ -73,7 +73,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _review_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", nargs="?", type=Path, metavar="PATH", help="DICOM folder or file, NIfTI or NRRD file")
+    parser.add_argument(
+        "path", nargs="?", type=Path, metavar="PATH", help="DICOM folder or file, image file, review folder"
+    )
     parser.add_argument("--sample", action="store_true", help="open the sample case")
     parser.add_argument("--resample", action="store_true", help=_RESAMPLE)
 

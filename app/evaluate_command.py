@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from contourdesk.app.evaluation_files import Evaluation, put_together, report_js
 from contourdesk.app.evaluation_pictures import picture
 from contourdesk.app.evaluation_report import html, scores_of
 from contourdesk.app.evaluation_score import by_meaning, organ_name
+from contourdesk.app.evaluation_views import save_view
 from contourdesk.app.files import write_atomically
 from contourdesk.app.jobs import Job
 from contourdesk.app.naming import label_key
@@ -27,7 +28,7 @@ from contourdesk.app.segment_command import BUNDLED, model_folder
 from contourdesk.app.structures import Mask
 from contourdesk.app.training_record import training_cases
 
-REPORT, TABLE, DATA, CACHE = "report.html", "scores.csv", "report.json", "predictions"
+REPORT, TABLE, DATA, CACHE, VIEWS = "report.html", "scores.csv", "report.json", "predictions", "worst"
 TOLERANCE_MM = 3.0
 
 
@@ -186,8 +187,8 @@ def finish(plan: Plan, found: Found) -> Evaluation:
         software=software(),
         promotion=promotion(plan.models[-1]),
     )
-    tasks = {task.name: task for task in plan.tasks}
-    shown = run_job(_pictures(evaluation, found.results, tasks), "Drawing the worst cases")
+    shown, views = run_job(_pictures(evaluation, found.results, plan), "Drawing the worst cases")
+    evaluation = replace(evaluation, commands={**evaluation.commands, **views})
     _write(plan.out, evaluation, html(evaluation, shown))
     _tell(evaluation, plan.out)
     return evaluation
@@ -200,20 +201,28 @@ def _order(plan: Plan, scores: Iterable[Score]) -> list[str]:
 
 
 def _pictures(
-    e: Evaluation, results: Sequence[CaseResult], tasks: dict[str, EvaluateTask]
-) -> Job[list[tuple[Score, list[Score], bytes | None]]]:
+    e: Evaluation, results: Sequence[CaseResult], plan: Plan
+) -> Job[tuple[list[tuple[Score, list[Score], bytes | None]], dict[str, str]]]:
+    """Pictures of the worst structures; and for their cases the command that opens truth and models in the window."""
     by = scores_of(e.scores)
+    tasks = {task.name: task for task in plan.tasks}
+    commands: dict[str, str] = {}
     images = {r.name: r.image for r in results}
     chosen = worst(e.scores)
     drawn: dict[tuple[str, str], bytes | None] = {}
     for case in dict.fromkeys(s.case for s in chosen):
         truth, found = yield from read_again(tasks[case], images[case])
+        try:
+            view = yield from save_view(plan.out / VIEWS / case, truth, found, plan.models)
+            commands[case] = f"contourdesk review {quoted(view)}"
+        except UserError as error:
+            note(f"{case}: {error}")
         for s in chosen:
             if s.case == case:
                 masks = {"truth": truth.masks, **found}
                 mine = {name: by_meaning(m.items()).get(label_key(s.organ), Mask()) for name, m in masks.items()}
                 drawn[case, s.organ] = picture(truth.case.volume, mine, s.slice_index)
-    return [(s, by[s.case, s.organ], drawn[s.case, s.organ]) for s in chosen]
+    return [(s, by[s.case, s.organ], drawn[s.case, s.organ]) for s in chosen], commands
 
 
 def _write(out: Path, e: Evaluation, page: str) -> None:

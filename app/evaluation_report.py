@@ -172,7 +172,8 @@ def _pictures(e: Evaluation, shown: Sequence[tuple[Score, Sequence[Score], bytes
         figures.append(f"<figure>{image}<figcaption>{what}{opens}</figcaption></figure>")
     why = "Lowest Dice of the newest model" + (", and where B lost most" if len(e.models) > 1 else "")
     return (
-        f"<h2>Worst cases</h2><p>{why}, in the slice with the largest disagreement. The command opens the case.</p>"
+        f"<h2>Worst cases</h2><p>{why}, in the slice with the largest disagreement. The command opens the case, "
+        "with the truth and what each model drew.</p>"
         f'<p class="key">{key}</p><div class="pictures">{"".join(figures)}</div>'
     )
 

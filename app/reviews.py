@@ -71,20 +71,26 @@ def check_place(folder: Path, image_path: Path) -> None:
 
 def find_reviews(root: Path) -> list[ReviewInfo]:
     """All reviews directly in `root`, the last saved first. What can't be read is left out and logged."""
-    found = []
-    for file in sorted(root.glob(f"*/{CASE}")):
-        try:
-            read = json.loads(file.read_text("utf-8"))
-            states = [s["header"]["decision"]["state"] for s in read["structures"]]
-            kinds = {"unreviewed": ("unreviewed",), "accepted": ACCEPTED, "rejected": ("rejected",)}
-            counts = {kind: sum(map(states.count, parts)) for kind, parts in kinds.items()}
-            image = read["case"]
-            title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
-            place = (Path(image["path"]), image["series_uid"])
-            found.append(ReviewInfo(file.parent, title, read["saved_at"], counts, *place, resampled_of(read)))
-        except (OSError, ValueError, KeyError, TypeError):
-            log.warning("a review could not be listed", exc_info=True)
-    return sorted(found, key=lambda r: r.when, reverse=True)
+    found = [review_at(file.parent) for file in sorted(root.glob(f"*/{CASE}"))]
+    return sorted((r for r in found if r is not None), key=lambda r: r.when, reverse=True)
+
+
+def review_at(folder: Path) -> ReviewInfo | None:
+    """The review in a folder, None when there is none; one that can't be read is logged."""
+    try:
+        read = json.loads((folder / CASE).read_text("utf-8"))
+        states = [s["header"]["decision"]["state"] for s in read["structures"]]
+        kinds = {"unreviewed": ("unreviewed",), "accepted": ACCEPTED, "rejected": ("rejected",)}
+        counts = {kind: sum(map(states.count, parts)) for kind, parts in kinds.items()}
+        image = read["case"]
+        title = str(image["patient_name"] or image["description"] or Path(image["path"]).name)
+        place = (Path(image["path"]), image["series_uid"])
+        return ReviewInfo(folder, title, read["saved_at"], counts, *place, resampled_of(read))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("a review could not be listed", exc_info=True)
+        return None
 
 
 def grid_of(read: dict[str, Any]) -> Grid:

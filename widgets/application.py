@@ -13,6 +13,7 @@ from types import TracebackType
 from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
+from contourdesk.app.reviews import review_at
 from contourdesk.app.settings import data_dir
 from contourdesk.widgets.error_dialog import ErrorDialog
 from contourdesk.widgets.theme import apply_theme
@@ -91,7 +92,7 @@ def make_application(arguments: list[str]) -> QApplication:
 
 
 def run_gui(path: Path | None = None, sample: bool = False, resample: bool = False) -> int:
-    """Open the window, with `path` or the sample case in it, and return the exit code when it is closed.
+    """Open the window, with `path` (images or a review) or the sample case in it; return the exit code when it closes.
 
     With `resample`, a series at `path` that only resampling makes usable is resampled without asking.
     """
@@ -104,7 +105,9 @@ def run_gui(path: Path | None = None, sample: bool = False, resample: bool = Fal
     watch.install()
     window.show_on_screen()
     if path is not None:
-        QTimer.singleShot(0, window, lambda: window.open_path(path, resample=resample))
+        review = review_at(path.absolute())  # a review folder stands for the images it was made on
+        images = path if review is None else review.image_path
+        QTimer.singleShot(0, window, lambda: window.open_path(images, review, resample=resample))
     elif sample:
         QTimer.singleShot(0, window, window.open_sample)
     return int(app.exec())
