@@ -15,8 +15,9 @@ from contourdesk.app.edits_image import body, copy_slice, keep_slices, mirror, r
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Grid
 from contourdesk.app.history import Index
-from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.jobs import Job, Progress, run
 from contourdesk.app.margins import Margins, margin
+from contourdesk.app.seeds import grow_from_seeds
 from contourdesk.app.structures import Mask
 from contourdesk.app.volume import Volume
 
@@ -39,13 +40,15 @@ class Field:
 class Scene:
     """What an operation may look at: the image, the other structures, and the slice that the reviewer looks at.
 
-    `slice_axis` is the array axis across the shown plane, `cross` the voxel (z, y, x) of the crosshair.
+    `slice_axis` is the array axis across the shown plane, `cross` the voxel (z, y, x) of the crosshair; `hidden` are
+    the ids of structures that aren't shown.
     """
 
     volume: Volume
     others: Mapping[str, Mask]
     cross: Index
     slice_axis: int
+    hidden: frozenset[str] = frozenset()
 
     @property
     def grid(self) -> Grid:
@@ -135,6 +138,17 @@ def _mirror(_: Mask, scene: Scene, v: Mapping[str, Value]) -> Mask:
     return mirror(other, scene.grid, x)
 
 
+def _grow_from_seeds(mask: Mask, scene: Scene, v: Mapping[str, Value]) -> Mask:
+    shown = [other for key, other in scene.others.items() if key not in scene.hidden]
+    job = grow_from_seeds(mask, shown, scene.volume, reach_mm=_number(v, "mm"), smooth_mm=_number(v, "smooth"))
+    return run(job)
+
+
+def _range_in(mask: Mask, scene: Scene, v: Mapping[str, Value]) -> Mask:
+    other = scene.other(v)
+    return edits.union(mask, threshold(other, scene.volume, _number(v, "low"), _number(v, "high")))
+
+
 _DIRECTIONS = ("right", "left", "anterior", "posterior", "inferior", "superior")
 _OTHER = Field("other", "Structure", "structure")
 
@@ -166,6 +180,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("threshold", "Keep a range of values", "Keeps only voxels of the structure with values in a range.",
               lambda m, s, v: threshold(m, s.volume, _number(v, "low"), _number(v, "high")),
               (Field("low", "From", "value", -100, -32768, 32767), Field("high", "To", "value", 3000, -32768, 32767))),
+    Operation("range_in", "Add a range of values", "Adds the voxels of another structure with values in a range.",
+              _range_in, (_OTHER, Field("low", "From", "value", 100, -32768, 32767),
+                          Field("high", "To", "value", 3000, -32768, 32767))),
+    Operation("seeds", "Grow from seeds",
+              "What is drawn grows up to the edges of the image; the visible structures compete with it.",
+              _grow_from_seeds, (Field("mm", "At most", "mm", 15, 1, 60), Field("smooth", "Smoothing", "mm", 1, 0, 5))),
     Operation("union", "Add another structure", "Adds all of another structure.",
               lambda m, s, v: edits.union(m, s.other(v)), (_OTHER,)),
     Operation("intersect", "Keep what lies in another", "Keeps only what lies in another structure.",

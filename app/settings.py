@@ -27,8 +27,8 @@ class Settings:
 
     `review_root` empty means the default place; `device` is "auto", "cpu", "cuda" or "cuda:1"; `opacity` 0 to 1;
     `default_model` a folder, or empty for the bundled model; `view_layout` how the views lay last; `worklist` are
-    folders of cases; `blind` hides proposals until the reviewer has drawn his own; `shortcuts` are the keys of
-    commands that the user changed (see `shortcuts`).
+    folders of cases; `blind` hides proposals until the reviewer has drawn his own; `nninteractive` the folder
+    of a checkpoint, or empty; `shortcuts` are the keys of commands that the user changed (see `shortcuts`).
     """
 
     reviewer: str = ""
@@ -42,6 +42,7 @@ class Settings:
     view_layout: str = ""
     worklist: tuple[str, ...] = ()
     blind: bool = False
+    nninteractive: str = ""
     shortcuts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def with_recent(self, path: Path | str) -> Settings:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QToolButton
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QPushButton, QToolButton
 from view_phantoms import MARKER_LPS, ball, make_session
 
 from contourdesk.widgets.edit_tools import EditTools
@@ -210,3 +210,19 @@ def test_livewire_clings_to_the_ball_in_each_plane(open_view, plane):
     )
     assert 2 * (drawn & truth).sum() / (drawn.sum() + truth.sum()) > 0.8
     assert not tool.busy
+
+
+def test_without_a_checkpoint_nninteractive_says_what_to_do(open_view, qtbot):
+    _, view, tool = begin(open_view, "prompt")
+    panel = EditTools(view)
+    qtbot.addWidget(panel)
+    method, chooser = panel.findChild(QComboBox, "prompt_method"), panel.findChild(QPushButton, "prompt_model")
+    assert chooser.isHidden()
+    method.setCurrentIndex(method.findData("nninteractive"))
+    assert not chooser.isHidden() and "Choose" in chooser.text()
+    QTest.mouseClick(view.planes["axial"].native, LEFT, NONE, at(view, "axial"))
+    text = panel.findChild(QLabel, "prompt_text")
+    qtbot.waitUntil(lambda: "checkpoint" in text.text(), timeout=20_000)
+    method.setCurrentIndex(0)
+    assert made(qtbot, view, tool).count > 10  # the mark is still there
+    QTest.keyClick(view, Qt.Key.Key_Escape)

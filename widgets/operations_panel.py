@@ -173,7 +173,11 @@ class OperationsPanel(QWidget):
         axis = 0 if plane is None else plane.slice_axis
         slice_ = self._view.cross_index[axis]
         values, limits = tuple(self._values().items()), self._session.limits
-        return operation.id, self._session.revision, s.id, values, limits, axis, slice_
+        return operation.id, self._session.revision, s.id, values, limits, axis, slice_, self._hidden()
+
+    def _hidden(self) -> frozenset[str]:
+        shown = () if self._session is None else self._session.structures
+        return frozenset(s.id for s in shown if not self._view.is_visible(s.id))
 
     def _ask_soon(self) -> None:
         if self.operation is not None and self._question() != self._asked:
@@ -192,7 +196,8 @@ class OperationsPanel(QWidget):
         case = self._session.case
         others = {s.id: s.mask for s in self._session.structures if s.id != structure.id}
         plane = self._view.planes[self._view.current_plane].plane
-        scene = Scene(case.volume, others, self._view.cross_index, 0 if plane is None else plane.slice_axis)
+        axis = 0 if plane is None else plane.slice_axis
+        scene = Scene(case.volume, others, self._view.cross_index, axis, self._hidden())
         self._say(f"{operation.tip} Working…")
         job = apply(operation, structure.mask, scene, self._values())
         self.runner.start(within(job, self._session.structures, structure.id, self._session.limits), harmless=True)

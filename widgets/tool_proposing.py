@@ -11,7 +11,7 @@ from qtpy.QtGui import QKeyEvent, QPen, QPolygonF
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
-from contourdesk.app.limits import Limits, limit
+from contourdesk.app.limits import Limits, check_unlocked, within
 from contourdesk.app.prompts import Prompt, changed_box
 from contourdesk.app.review import Snapshot
 from contourdesk.app.structures import Mask, Structure
@@ -26,7 +26,7 @@ _QUIET_MS = 120  # after the last change of a number a new proposal is made
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """What a tool would make of a structure, and what to tell about it."""
+    """What a tool would make of a structure, and what to tell of it beside its volume."""
 
     mask: Mask
     text: str = ""
@@ -222,19 +222,16 @@ def draw_area(sketch: Sketch, prompt: Prompt, pens: Sequence[QPen]) -> None:
             painter.drawPolyline(QPolygonF(at))
 
 
-def volumes(before: Mask, after: Mask, state: Snapshot) -> str:
-    """Volume before and after, for the tool's text."""
-    ml = state.structures.grid.voxel_ml
-    return f"{before.count * ml:.2f} → {after.count * ml:.2f} ml."
-
-
 def _limited(job: Job[Proposal], structure: Structure, state: Snapshot, limits: Limits) -> Job[Proposal]:
     """Job: the proposal as the session would take it, with what the limits forbid left as it is."""
-    yield Progress(0, 0)
+    check_unlocked(structure)
     proposal = yield from job
-    box = changed_box(structure.mask, proposal.mask)
-    if box is None:
-        return proposal
-    offset = (box[0].start, box[1].start, box[2].start)
-    bits = limit(limits, state.structures, structure.id, offset, proposal.mask.read(box))
-    return Proposal(structure.mask.write(offset, bits), proposal.text)
+    mask = yield from within(_given(proposal.mask), state.structures, structure.id, limits)
+    ml = state.structures.grid.voxel_ml
+    text = f"{structure.mask.count * ml:.2f} → {mask.count * ml:.2f} ml. {proposal.text}"
+    return Proposal(mask, text.strip())
+
+
+def _given(mask: Mask) -> Job[Mask]:
+    yield Progress(0, 0)
+    return mask

@@ -15,10 +15,11 @@ from contourdesk.app.prompts import REACH_FACTOR, REACH_MM, Kind, Prompt, footpr
 from contourdesk.app.review import Snapshot
 from contourdesk.app.seeds import grow_from_seeds
 from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.prompt_model import ModelButton, PromptModel
 from contourdesk.widgets.theme import named
 from contourdesk.widgets.tool import Sketch, Spot
 from contourdesk.widgets.tool_options import ToolOptions, choice_row, number
-from contourdesk.widgets.tool_proposing import Proposal, ProposingTool, draw_area, on_slice, volumes
+from contourdesk.widgets.tool_proposing import Proposal, ProposingTool, draw_area, on_slice
 
 if TYPE_CHECKING:
     from contourdesk.widgets.view_editing import Editor
@@ -39,6 +40,7 @@ _METHODS = (
         "Grow from seeds",
         "The structure and the prompts compete with the visible structures for what lies between",
     ),
+    ("nninteractive", "nnInteractive", "The same marks go to an nnInteractive checkpoint that you give"),
 )
 
 
@@ -62,6 +64,8 @@ class PromptTool(ProposingTool):
         self._kind: Kind = "point"
         self._drawing: Prompt | None = None
         self._method, self._reach_mm = "edges", REACH_MM
+        self.model = PromptModel(editor)
+        self.model.chosen.connect(lambda _: self.ask_soon())
 
     # -- what is drawn --------------------------------------------------------------------------------------------
 
@@ -126,6 +130,8 @@ class PromptTool(ProposingTool):
         if not self.prompts:
             return None
         reach = self._reach_mm
+        if self._method == "nninteractive":
+            return _followed(structure, state, self.prompts, self.model)
         if self._method == "seeds":
             shown = [s.mask for s in state.structures if s.id != structure.id and s.id not in self.editor.state.hidden]
             return _grown(structure, state, self.prompts, shown, reach)
@@ -146,7 +152,16 @@ class PromptTool(ProposingTool):
         what = f"How far a mark acts; nothing further than {REACH_FACTOR:g} times this from the marks changes"
         reach = number("prompt_reach", what, self._reach_mm, (3, 60), self._set_reach)
         kinds = choice_row("prompt_kind", "Kind of mark", _KINDS, self._kind, self._set_kind)
-        return ToolOptions(self, [kinds, ("Method", method), ("Reach", reach)])
+        model = ModelButton(self.model)
+        panel = ToolOptions(self, [kinds, ("Method", method), model, ("Reach", reach)])
+
+        def show_rows() -> None:
+            model.setVisible(method.currentData() == "nninteractive")
+            reach.setEnabled(method.currentData() != "nninteractive")
+
+        method.currentIndexChanged.connect(lambda _: show_rows())
+        show_rows()
+        return panel
 
     def _set_kind(self, kind: str) -> None:
         self._kind = kind  # type: ignore[assignment]
@@ -198,7 +213,12 @@ def _refined(structure: Structure, state: Snapshot, prompts: tuple[Prompt, ...],
     confidence = state.confidence.get(structure.id)
     likely = None if confidence is None else lambda box: confidence.read(box).astype(np.float32) / 255
     mask = yield from refine(structure.mask, state.case.volume, prompts, reach_mm=reach_mm, probability=likely)
-    return Proposal(mask, volumes(structure.mask, mask, state))
+    return Proposal(mask)
+
+
+def _followed(structure: Structure, state: Snapshot, prompts: tuple[Prompt, ...], model: PromptModel) -> Job[Proposal]:
+    mask = yield from model.refine(structure.mask, state.case.volume, prompts)
+    return Proposal(mask)
 
 
 def _grown(
@@ -213,4 +233,4 @@ def _grown(
         more, less = more.write(offset, more.read(box) | bits), less.write(offset, less.read(box) & ~bits)
         inside, outside = (more, less) if prompt.inside else (less, more)
     mask = yield from grow_from_seeds(inside, [*shown, outside], volume, reach_mm=reach_mm)
-    return Proposal(mask, volumes(structure.mask, mask, state))
+    return Proposal(mask)

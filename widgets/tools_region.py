@@ -18,7 +18,7 @@ from contourdesk.app.review import Snapshot
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.tool import Sketch, Spot
 from contourdesk.widgets.tool_options import ToolOptions, choice_row, number
-from contourdesk.widgets.tool_proposing import Proposal, ProposingTool, draw_area, on_slice, volumes
+from contourdesk.widgets.tool_proposing import Proposal, ProposingTool, draw_area, on_slice
 
 if TYPE_CHECKING:
     from contourdesk.widgets.view_editing import Editor
@@ -132,8 +132,7 @@ def _flooded(
         found = flood(volume, seed.voxel, tolerance, radius_mm=radius_mm, slice_axis=seed.slice_axis if flat else None)
         mask = mask.write(*stamp(mask, found.patch, erase=seed.away))
         stopped = stopped or found.stopped
-    text = volumes(structure.mask, mask, state)
-    return Proposal(mask, f"{text} Ends at {radius_mm:g} mm: it may leak." if stopped else text)
+    return Proposal(mask, f"Ends at {radius_mm:g} mm: it may leak." if stopped else "")
 
 
 class RangeTool(ProposingTool):
@@ -245,4 +244,4 @@ def _ranged(
         area = slab(footprint(region, volume.grid), volume, region.slice_axis, depth_mm)
         if area[1].size:
             mask = mask.write(*stamp(mask, between(volume, area, *limits), erase=not region.inside))
-    return Proposal(mask, volumes(structure.mask, mask, state))
+    return Proposal(mask)
