@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from contourdesk.app.console import GOOD, STOPPED, USER_ERROR, guarded, note, run_job, say
+from contourdesk.app.console import BUG, GOOD, STOPPED, guarded, note, run_job, say
 from contourdesk.app.errors import UserError
 from contourdesk.app.evaluate_work import CaseResult, EvaluateTask, ModelUse, evaluate_case, read_again, use_model
 from contourdesk.app.evaluation import Interval, Score, worst
@@ -77,15 +77,17 @@ def evaluate(
     """
     plan = make_plan([path], models, out, split=split, tolerance_mm=tolerance_mm, device=device, mirroring=mirroring)
     found = Found()
+    worst_code = GOOD
     for number, task in enumerate(plan.tasks, 1):
         code = guarded(partial(_one, task, found, f"{number}/{len(plan.tasks)} {task.name}"), task.name)
         if code == STOPPED:
             note("What was predicted is kept; the same command goes on.")
             return code
+        worst_code = max(worst_code, code) if BUG not in (worst_code, code) else BUG
         if code != GOOD:
             found.failed.setdefault(task.name, "A fault in the program; the log file has the details.")
     finish(plan, found)
-    return USER_ERROR if found.failed else GOOD
+    return worst_code
 
 
 def _one(task: EvaluateTask, found: Found, title: str) -> int:
@@ -120,7 +122,7 @@ def make_plan(
         raise UserError("Two of the cases have one name.", "Evaluate their folders one by one.")
     uses = []
     for letter, name in zip("AB", models, strict=False):
-        folder = model_folder(name)
+        folder = model_folder(name).absolute()
         uses.append(use_model(letter, name or BUNDLED, folder, ModelUse(letter, name, "", "", mirroring=mirroring)))
     if len(uses) == 2 and uses[0].key == uses[1].key:
         notes.append("A and B are the same model.")

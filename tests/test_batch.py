@@ -4,7 +4,10 @@ import csv
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +29,9 @@ from contourdesk.app.cli import main
 from contourdesk.app.errors import UserError
 from contourdesk.app.evaluate_work import use_model
 from contourdesk.app.files import alone
+
+
+signals = pytest.mark.skipif(os.name == "nt", reason="a process can't be killed by signals there")
 
 
 @pytest.fixture(autouse=True)
@@ -219,28 +225,44 @@ def test_evaluating_many(tmp_path: Path, here, capsys: pytest.CaptureFixture[str
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
+@signals
 def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path):
     found = dict(run_here(batch_helpers.die_once, [tmp_path / "a", tmp_path / "b"], 1))
     assert set(found) == {0, 1} and all(isinstance(pid, int) for pid in found.values())
 
 
+@signals
 def test_what_kills_every_process_is_given_up(tmp_path: Path):
     (tmp_path / "bad").write_text("")
     found = dict(run_here(batch_helpers.die, [tmp_path / "bad", tmp_path / "good"], 1))
     assert found == {0: LOST, 1: 0}
 
 
-def test_closing_ends_the_processes(tmp_path: Path):
-    running = run_here(batch_helpers.wait_long, [tmp_path / "pid"], 1)
-    thread = threading.Thread(target=lambda: next(running, None), daemon=True)
-    thread.start()
+@signals
+def test_ctrl_c_ends_the_processes(tmp_path: Path):
+    code = (
+        "import sys; from pathlib import Path; from batch_helpers import wait_long;"
+        "from contourdesk.app.batch_local import run_here; list(run_here(wait_long, [Path(sys.argv[1])]))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "pid")], env=environment, stderr=subprocess.DEVNULL
+    )
     pid = _wait_for_pid(tmp_path / "pid")
-    os.kill(pid, 9)  # as Ctrl+C can't be sent to a thread: its second process is ended by the iterator's end
-    (tmp_path / "pid").unlink()
-    pid = _wait_for_pid(tmp_path / "pid")
-    os.kill(pid, 9)
-    thread.join(60)
-    assert not thread.is_alive()
+    parent.send_signal(signal.SIGINT)
+    assert parent.wait(60) != 0
+    end = time.monotonic() + 60
+    while _alive(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _alive(pid)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "zombie" not in Path(f"/proc/{pid}/status").read_text() if Path(f"/proc/{pid}").exists() else False
 
 
 def _wait_for_pid(path: Path) -> int:
@@ -255,6 +277,7 @@ def _wait_for_pid(path: Path) -> int:
 # -- a real Dask cluster ---------------------------------------------------------------------------------------------
 
 
+@signals
 def test_a_dask_worker_is_killed_and_another_does_its_case(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     distributed = pytest.importorskip("distributed")
     model = make_model(tmp_path / "model")
