@@ -15,7 +15,7 @@ COLUMNS = (
 )
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Everything", ()),
-    ("Decisions", ("decision",)),
+    ("Decisions", ("decision", "second reading", "blind mode")),
     ("Edits", ("edit", "undo", "redo")),
     ("Segmentation and import", ("segmentation", "import")),
     ("Exports and reports", ("export", "report")),
