@@ -72,6 +72,7 @@ class PlaneView(QWidget):
         self._button.setText("⤢")
         self._button.setCursor(Qt.CursorShape.ArrowCursor)
         self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self._button.setAccessibleName(f"Show the {name} view alone, or all views again")
         self._button.setToolTip("Show this plane alone, or all views again (double click)")
         self._button.setFixedSize(26, 26)
         self._button.setStyleSheet(BUTTON_STYLE)

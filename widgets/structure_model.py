@@ -152,7 +152,10 @@ class StructureModel(QAbstractTableModel):
             return str(len(self._found[s.id])) if s.id in self._found else None
         if column == STATE:
             return state_text(s) if self.words else None
-        return {NAME: s.name, VOLUME: f"{self.volume_ml(s):.1f}"}.get(column)
+        if column == VOLUME:
+            ml = self.volume_ml(s)
+            return f"{ml:.1f}" if ml < 1000 else f"{ml:.0f}"
+        return s.name if column == NAME else None
 
     def _icon(self, s: Structure, column: int) -> Any:
         if column == SHOW:

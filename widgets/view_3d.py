@@ -42,7 +42,6 @@ class SurfaceView(QWidget):
 
     point_chosen = Signal(object)
     maximise_wanted = Signal()
-    enlarge_wanted = Signal()
     failed = Signal(object)
 
     def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
@@ -186,7 +185,7 @@ class SurfaceView(QWidget):
         native.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         native.setAcceptDrops(False)
         self._layout.addWidget(native)
-        self._overlay = Overlay3D(native, self._state, self.project, lambda: self._camera)
+        self._overlay = Overlay3D(native, self._state, self.project, self.axes)
         self._button = QToolButton(native)
         self._button.setObjectName("surfaceMaximise")
         self._button.setAccessibleName("Show the surfaces alone, or all views again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +13,30 @@ from qtpy.QtWidgets import QWidget
 from contourdesk.widgets.view_overlay import CROSS, LETTER, SHADOW, TEXT, shadowed
 from contourdesk.widgets.view_state import ViewState
 
+Float = NDArray[np.float64]
+
 _LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))  # low and high end of each LPS axis
 _AXIS_EM = 2.6
 _ARM_PX = 11
 
 
 class Overlay3D(QWidget):
-    """Transparent, lets the mouse through. `project` gives the screen position of LPS mm, `camera` the camera."""
+    """Transparent, lets the mouse through.
+
+    `project` gives the screen position of LPS mm, `axes` the LPS unit vectors to the right, up, and away from the eye.
+    """
 
     def __init__(
         self,
         native: QWidget,
         state: ViewState,
-        project: Callable[[NDArray[np.float64]], QPointF],
-        camera: Callable[[], Any],
+        project: Callable[[Float], QPointF],
+        axes: Callable[[], tuple[Float, Float, Float]],
     ) -> None:
         super().__init__(native)
         self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.setAttribute(Qt.WidgetAttribute.WA_NoSystemBackground)
-        self._state, self._project, self._camera = state, project, camera
+        self._state, self._project, self._axes = state, project, axes
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw everything."""
@@ -69,11 +73,7 @@ class Overlay3D(QWidget):
         size = QFontInfo(self.font()).pixelSize()
         arm = size * _AXIS_EM
         middle = QPointF(arm + size * 1.2, self.height() - arm - size * 1.2)
-        camera = self._camera()
-        turn, tilt = np.radians(camera.azimuth), np.radians(camera.elevation)
-        right = np.array([np.cos(turn), np.sin(turn), 0.0])
-        away = np.array([-np.sin(turn) * np.cos(tilt), np.cos(turn) * np.cos(tilt), -np.sin(tilt)])
-        up = np.cross(right, away)
+        right, up, away = self._axes()
         ends = []
         for axis in range(3):
             for sense in (-1, 1):
