@@ -133,3 +133,22 @@ def test_smoothing_takes_a_spur_and_keeps_the_volume() -> None:
     found = _do("smooth", Mask.from_dense(spur), _scene(), mm=2.0)
     assert not found[5, 15, 30:].any()
     assert abs(int(found.sum()) - int(spur.sum())) <= 0.02 * spur.sum()
+
+
+def test_a_range_of_values_within_another_structure_is_added() -> None:
+    mask, other = _box(slice(2, 3), slice(5, 8), slice(5, 8)), _box(slice(4, 7), slice(8, 13), slice(8, 13))
+    found = _do("range_in", mask, _scene({"o": other}), other="o", low=500.0, high=1000.0)
+    wanted = mask.dense(SHAPE)
+    wanted[5, 10, 10] = True
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_seeds_grow_to_the_skin_and_shown_structures_hold_against_them() -> None:
+    mask, other = _box(slice(5, 7), slice(6, 9), slice(8, 12)), _box(slice(5, 7), slice(20, 24), slice(8, 32))
+    scene = _scene({"o": other})
+    found = _do("seeds", mask, scene, mm=30.0, smooth=0.0)
+    assert found[mask.dense(SHAPE)].all() and not found[other.dense(SHAPE)].any()
+    assert not found[:, :2].any()  # the air
+    assert found[6, 5:12, 7:17].mean() > 0.9  # half way to what lies beyond 30 mm
+    hidden = Scene(scene.volume, scene.others, scene.cross, 0, frozenset({"o"}))
+    assert _do("seeds", mask, hidden, mm=30.0, smooth=0.0)[other.dense(SHAPE)].any()
