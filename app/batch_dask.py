@@ -48,7 +48,9 @@ def run_on_cluster(
         futures = [client.submit(function, task, pure=False) for task in tasks]
         numbers = {future.key: number for number, future in enumerate(futures)}
         try:
-            for future in as_completed(futures, raise_errors=False):
+            with client.as_current():
+                ended = as_completed(futures, raise_errors=False)
+            for future in ended:
                 yield numbers[future.key], _result(future)
         finally:
             client.cancel([future for future in futures if not future.done()])

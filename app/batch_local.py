@@ -55,9 +55,7 @@ def _begin(threads: int) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    from contourdesk.inference.device import use_threads
-
-    use_threads(threads)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # PyTorch reads it when it is imported, which comes later
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:

@@ -43,8 +43,3 @@ def describe(device: torch.device) -> str:
         return f"the graphics processor ({platform.machine()})"
     threads = torch.get_num_threads()
     return f"the processor ({threads} thread{'s' if threads != 1 else ''})"
-
-
-def use_threads(count: int) -> None:
-    """Let networks on the processor use so many threads in this process."""
-    torch.set_num_threads(count)

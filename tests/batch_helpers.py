@@ -26,3 +26,9 @@ def wait_long(marker: Path) -> int:
     marker.write_text(str(os.getpid()))
     time.sleep(60)
     return 0
+
+
+def call(task: tuple[str, Path]) -> int:
+    """Call one of the functions above by its name."""
+    name, marker = task
+    return {"die": die, "die_once": die_once, "wait_long": wait_long}[name](marker)
