@@ -54,7 +54,9 @@ class ReportRow:
             how = "edited" if self.structure.edited else "as proposed"
             drawn = {"hidden": ", drawn without seeing the proposal", "shown": ", drawn before the proposal was shown"}
             return f"{made.model}, {how}{drawn.get(self.structure.blind, '')}"
-        return SOURCES.get(made.source, made.source) + (", edited" if made.source == "imported" else "")
+        if made.source == "reviewer" and self.structure.first is not None:
+            return "imported, edited"
+        return SOURCES.get(made.source, made.source)
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,6 +70,7 @@ def test_csv_tells_all(session: ReviewSession, tmp_path: Path) -> None:
     assert (drawn["source"], drawn["dice"], drawn["slices"]) == ("reviewer", "", "")
     assert "Empty is empty." in empty["findings"]
     assert empty["warnings"] == "1"
+    assert [row.origin for row in report.rows[:4:3]] == ["headneck, edited", "drawn by a reviewer"]
     assert report.summary == "5 structures: 1 accepted (1 of them with a minor edit), 1 rejected, 3 not decided."
 
 

@@ -191,7 +191,11 @@ def _card_text(pages: Pages, row: ReportRow, *, draw: bool) -> float:
         (f"{row.volume_ml:.1f} ml; {row.origin}", small, SOFT, 10),
     ]
     shown = texts(row.figures, row.seconds)
+    if row.figures is not None and row.figures.unchanged:
+        lines.append(("The same as it came, voxel for voxel.", plain, None, 2))
     for d in DEFINITIONS:
+        if row.figures is not None and row.figures.unchanged and d.key != "seconds":
+            continue
         if d.key in shown and (row.figures is not None or shown[d.key] != "–"):
             lines.append((f"{d.label}: {shown[d.key]}", plain, None, 2))
     lines.append(("", plain, None, 4))
