@@ -69,7 +69,9 @@ class Guide(QObject):
             return
         self._asked = self._session.revision
         snapshot = self._session.snapshot()
-        self.runner.start(attention(snapshot.structures, snapshot.confidence, self._scored), harmless=True)
+        hidden = {s.id for s in snapshot.structures if s.blind == "hidden"}  # where the model was unsure would show it
+        known = {key: value for key, value in snapshot.confidence.items() if key not in hidden}
+        self.runner.start(attention(snapshot.structures, known, self._scored), harmless=True)
 
     def _on_scored(self, scored: dict[str, tuple[Mask, tuple[Spot, ...]]]) -> None:
         self._scored, self._revision = scored, self._asked
