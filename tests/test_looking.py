@@ -118,6 +118,14 @@ def test_surfaces_come_when_shown_follow_edits_and_a_click_moves_the_crosshair(q
     qtbot.wait(50)
     middle = made.vertices_lps.mean(axis=0)
     QTest.mouseClick(surfaces.native, LEFT, NONE, surfaces.project(middle).toPoint())
+    for turned in (20.0, 110.0):  # what is drawn lies where places are projected to, not mirrored
+        surfaces._camera.azimuth = turned
+        qtbot.wait(50)
+        rgb = surfaces._canvas.render()[..., :3].astype(int)
+        row, column = np.nonzero((rgb[..., 0] > 60) & (rgb[..., 1] < 30) & (rgb[..., 2] < 30))
+        scale = rgb.shape[1] / surfaces.native.width()
+        expected = surfaces.project(middle) * scale
+        assert (column.mean(), row.mean()) == pytest.approx((expected.x(), expected.y()), abs=4)
     z, y, x = view.cross_index
     at = session.structures.grid.to_world((z, y, x))
     assert np.linalg.norm(at - middle) == pytest.approx(12, abs=4.5)  # on the surface of the ball
