@@ -156,7 +156,9 @@ class PresenceStep:
     @property
     def nbytes(self) -> int:
         """Memory that this step holds."""
-        return 500 + self.structure.mask.bits.nbytes + sum(c.points_lps.nbytes for c in self.structure.contours or ())
+        first = 0 if self.structure.first is None else self.structure.first.bits.nbytes
+        points = sum(c.points_lps.nbytes for c in self.structure.contours or ())
+        return 500 + self.structure.mask.bits.nbytes + first + points
 
     def apply(self, items: StructureSet, forward: bool) -> StructureSet:
         """The structures with this step done (or taken back). Raises KeyError when it is not as expected."""
