@@ -80,6 +80,8 @@ def test_what_was_ticked_is_what_runs(qtbot, panel, session, model_folder):
     options.first.setValue(8)
     options.last.setValue(14)
     assert options.header.text() == "Options: 2 of 3 organs, slices 8 to 14, 1 of 2 folds"
+    qtbot.keyClick(options.organs, Qt.Key.Key_Escape)
+    assert not options.is_open
     before = {s.id for s in session.structures}
     text = segment(qtbot, panel)
     new = [s for s in session.structures if s.id not in before]

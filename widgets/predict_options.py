@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,6 +31,21 @@ from contourdesk.widgets.theme import em, named, set_role
 
 WHOLE, SLICES, VIEWS = "whole", "slices", "views"
 _PARTS = (("Whole image", WHOLE), ("Between slices", SLICES), ("What the views show", VIEWS))
+
+
+class _Popup(QFrame):
+    """A frame that goes with a click elsewhere, or with Esc."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Esc closes it."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.hide()
+        else:
+            super().keyPressEvent(event)
 
 
 class PredictOptions(QWidget):
@@ -127,9 +143,8 @@ class PredictOptions(QWidget):
         grid.addWidget(self._folds, 4, 0, 1, 2)
         grid.addWidget(self.info, 5, 0, 1, 2)
         # A frame beside the panel: a small screen has no room for it between the list and the button.
-        self.body = QFrame(self, Qt.WindowType.Popup)
+        self.body = _Popup(self)
         named(self.body, "segment_options_frame", "Options of the segmentation")
-        self.body.setFrameShape(QFrame.Shape.StyledPanel)
         self.body.setLayout(grid)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
