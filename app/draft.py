@@ -9,6 +9,8 @@ from contourdesk.app.geometry import Box
 from contourdesk.app.limits import Limits, allowed
 from contourdesk.app.structures import Bits, Mask, StructureSet, tight_box
 
+_MARGIN = 24  # voxels more than are needed, when the working copy grows
+
 
 class Draft:
     """Changes on a copy of one structure's mask.
@@ -26,8 +28,8 @@ class Draft:
     def __init__(self, items: StructureSet, structure_id: str, limits: Limits) -> None:
         self._items, self._id, self._limits = items, structure_id, limits
         self._mask = items.get(structure_id).mask
-        # Memory that is never touched costs nothing; a stroke touches little.
-        self._work = self._mask.dense(items.grid.shape)
+        # A box that grows: a whole grid would be slow to fill, and a stroke touches little.
+        self._offset, self._work = self._mask.offset, self._mask.bits.copy()
         self._low, self._high = np.array(items.grid.shape), np.zeros(3, int)
 
     def stamp(self, footprint: Patch, *, erase: bool) -> None:
@@ -39,16 +41,18 @@ class Draft:
             covered = bits if may is None else bits & may
             # A voxel added in this draft may be taken away again.
             if erase:
-                self._work[box] &= ~covered
+                self._part(box)[...] &= ~covered
             else:
-                self._work[box] |= covered
-            self._touch(box)
+                self._part(box)[...] |= covered
 
     def put(self, footprint: Patch) -> None:
         """Make the box of a footprint hold its bits. Raises UserError (see `limits.allowed`)."""
         offset, bits = footprint
-        if bits.size:
-            box = _box(offset, bits)
+        differs = tight_box(bits != Mask(self._offset, self._work).read(_box(offset, bits))) if bits.size else None
+        if differs is not None:
+            bits = bits[differs]
+            z, y, x = (o + s.start for o, s in zip(offset, differs, strict=True))
+            box = _box((z, y, x), bits)
             add, take = (allowed(self._limits, self._items, self._id, box, adding=adding) for adding in (True, False))
             old = self._mask.read(box)
             added, kept = bits & ~old, bits & old
@@ -56,8 +60,7 @@ class Draft:
                 added &= add
             if take is not None:
                 kept |= old & ~take
-            self._work[box] = added | kept
-            self._touch(box)
+            self._part(box)[...] = added | kept
 
     @property
     def mask(self) -> Mask:
@@ -78,15 +81,29 @@ class Draft:
         z, y, x = (o + s.start for o, s in zip(after.offset, changed, strict=True))
         return (z, y, x), after.bits[changed].copy()
 
-    def _touch(self, box: Box) -> None:
+    def _part(self, box: Box) -> Bits:
+        """A view of a box of the working copy, which grows where it must."""
         self._low = np.minimum(self._low, [s.start for s in box])
         self._high = np.maximum(self._high, [s.stop for s in box])
+        low, high = np.array(self._offset), np.add(self._offset, self._work.shape)
+        first, last = np.array([s.start for s in box]), np.array([s.stop for s in box])
+        if not self._work.size:
+            low, high = first, last
+        if (first < low).any() or (last > high).any() or not self._work.size:
+            low = np.where(first < low, np.maximum(first - _MARGIN, 0), low)
+            high = np.where(last > high, np.minimum(last + _MARGIN, self._items.grid.shape), high)
+            z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+            self._work = Mask(self._offset, self._work).read((z, y, x))
+            self._offset = (z.start, y.start, x.start)
+        z, y, x = (slice(s.start - o, s.stop - o) for s, o in zip(box, self._offset, strict=True))
+        return self._work[z, y, x]
 
     def _read(self, low: np.ndarray, high: np.ndarray) -> Mask:
         if (high <= low).any():
             return Mask()
-        z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        return Mask((z.start, y.start, x.start), self._work[z, y, x])
+        z, y, x = (int(n) for n in low)
+        a, b, c = (slice(int(p - o), int(q - o)) for p, q, o in zip(low, high, self._offset, strict=True))
+        return Mask((z, y, x), self._work[a, b, c])
 
 
 def _box(offset: tuple[int, int, int], bits: Bits) -> Box:

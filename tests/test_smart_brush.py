@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_limits import GRID, block, dense, fill, make_session
 
 from contourdesk.app.draft import Draft
@@ -85,3 +87,32 @@ def test_a_draft_that_changes_nothing_has_no_patch() -> None:
     assert draft.patch is None and draft.mask.equals(cord)
     draft.stamp(((0, 0, 0), np.zeros((0, 0, 0), bool)), erase=True)
     assert draft.mask.equals(cord)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), empty=st.booleans(), margin=st.sampled_from([0, 1, 24]))
+def test_a_draft_holds_any_changes_wherever_they_lie(seed: int, empty: bool, margin: int) -> None:
+    rng = np.random.default_rng(seed)
+    session = make_session()
+    structure = session.add("Empty") if empty else "cord"
+    wanted = dense(session, structure)
+    draft = Draft(session.structures, structure, Limits())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("contourdesk.app.draft._MARGIN", margin)
+        for _ in range(rng.integers(1, 6)):
+            low = [int(rng.integers(n)) for n in GRID.shape]
+            size = [int(rng.integers(1, n - a + 1)) for n, a in zip(GRID.shape, low, strict=True)]
+            bits, offset = rng.random(size) < 0.5, (low[0], low[1], low[2])
+            part = wanted[tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))]
+            kind = rng.integers(3)
+            if kind == 2:
+                draft.put((offset, bits))
+                part[...] = bits
+            else:
+                draft.stamp((offset, bits), erase=bool(kind))
+                part[...] = part & ~bits if kind else part | bits
+            assert (draft.mask.dense(GRID.shape) == wanted).all()
+    change = draft.patch
+    if change is not None:
+        session.paint(structure, *change)
+    assert (dense(session, structure) == wanted).all()

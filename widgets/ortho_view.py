@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtGui import QHideEvent, QImage, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
@@ -26,6 +26,7 @@ from contourdesk.widgets.window_presets import default_window
 PLANES = ("axial", "sagittal", "coronal")
 SURFACES = "surfaces"
 _BRUSH_STEP = 1.15
+_OTHERS_MS = 80  # planes that the mouse isn't in follow a stroke so much later
 
 
 class OrthoView(QWidget):
@@ -50,7 +51,9 @@ class OrthoView(QWidget):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._state = ViewState()
         self._editor = Editor(self._state, self)
-        self._editor.changed.connect(self._redraw)
+        self._editor.changed.connect(self._redraw_sketch)
+        self._others = QTimer(self, singleShot=True, interval=_OTHERS_MS)
+        self._others.timeout.connect(self._redraw)
         self._editor.error.connect(self.error)
         self._editor.cross_wanted.connect(self._move_cross)
         self._editor.maximise_wanted.connect(self.toggle_maximised)
@@ -346,6 +349,12 @@ class OrthoView(QWidget):
             super().keyPressEvent(event)
 
     # -- drawing -------------------------------------------------------------------------------------------------
+
+    def _redraw_sketch(self) -> None:
+        """Show what is being drawn at once in the plane under the mouse, and a little later in the others."""
+        self.planes[self._current].refresh()
+        if not self._others.isActive():
+            self._others.start()
 
     def _redraw(self) -> None:
         if self._closed:

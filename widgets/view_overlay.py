@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QFont, QFontInfo, QPainter, QPainterPath, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QFont, QFontInfo, QPainter, QPainterPath, QPaintEvent, QPen, QPixmap
 from qtpy.QtWidgets import QWidget
 
 from contourdesk.app.geometry import Grid, ViewPlane
-from contourdesk.app.structures import Structure
+from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.layers import ImageCanvas
 from contourdesk.widgets.measurements import draw_measurements
 from contourdesk.widgets.tool import Sketch
@@ -37,6 +37,7 @@ class Overlay(QWidget):
         self._state = state
         self._cache = OutlineCache()
         self._confidence = ConfidenceImage()
+        self._still, self._still_key = QPixmap(), ()  # picture of all structures but the active one, and of what it is
         self.plane: ViewPlane | None = None
         self.cursor_at: QPointF | None = None  # screen position of the mouse, None when it is elsewhere
         self.erasing = False  # Shift is held: the ring says so
@@ -46,6 +47,7 @@ class Overlay(QWidget):
         self.plane = plane
         self._cache.clear()
         self._confidence.clear()
+        self._still, self._still_key = QPixmap(), ()
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -62,10 +64,11 @@ class Overlay(QWidget):
             self._confidence.draw(painter, self._canvas.to_screen(), plane, index, confidence)
         shown, marks, active = self._state.shown(), self._state.marks, self._state.active
         self._cache.prepare([(structure.id, mask) for structure, mask in shown], plane, index)
+        others = [(structure, mask) for structure, mask in shown if structure.id != active]
+        self._draw_others(painter, plane, index, others)
         for structure, mask in shown:
-            path = self._cache.get(structure.id, mask, plane, index)
-            if not path.isEmpty() and not (marks.compared is not None and structure.id == active):
-                self._draw_structure(painter, structure, path)
+            if structure.id == active and marks.compared is None:
+                self._draw_structure(painter, structure, self._cache.get(structure.id, mask, plane, index))
         self._draw_proposal(painter, plane, index)
         structures = [structure for structure, _ in shown]
         draw_versions(painter, self._cache, marks, structures, active, self._canvas.to_screen(), plane, index)
@@ -78,7 +81,27 @@ class Overlay(QWidget):
         self._draw_text(painter, plane, grid)
         painter.end()
 
+    def _draw_others(
+        self, painter: QPainter, plane: ViewPlane, index: int, others: list[tuple[Structure, Mask]]
+    ) -> None:
+        """All structures but the active one, from a picture that holds as long as nothing of them changes."""
+        to_screen, ratio, state = self._canvas.to_screen(), self.devicePixelRatioF(), self._state
+        # Structures and masks are frozen: the same object is the same picture.
+        key = (others, to_screen, self.size(), ratio, index, state.display, state.opacity)
+        if key != self._still_key:
+            self._still_key, self._still = key, QPixmap(self.size() * ratio)
+            self._still.setDevicePixelRatio(ratio)
+            self._still.fill(Qt.GlobalColor.transparent)
+            into = QPainter(self._still)
+            into.setRenderHint(QPainter.RenderHint.Antialiasing)
+            for structure, mask in others:
+                self._draw_structure(into, structure, self._cache.get(structure.id, mask, plane, index))
+            into.end()
+        painter.drawPixmap(0, 0, self._still)
+
     def _draw_structure(self, painter: QPainter, structure: Structure, path: QPainterPath) -> None:
+        if path.isEmpty():
+            return
         state = self._state
         active = structure.id == state.active
         colour = QColor(*structure.colour)
