@@ -44,7 +44,7 @@ class Keeping(QObject):
         if session.read_only:
             self._autosave.state_changed.emit("Read-only", False)
             self.notice.tell(
-                f"{session.read_only}. You are looking on and can change nothing.".replace("..", "."),
+                f"{session.read_only} You are looking on and can change nothing.",
                 "Take over…",
                 lambda: self.take_over_wanted.emit(session, folder),
                 "Go on with this review yourself; you are asked first",
