@@ -10,6 +10,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QColor, QPen
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from contourdesk.app.confidence import Confidence
 from contourdesk.app.jobs import Job
 from contourdesk.app.prompts import REACH_FACTOR, REACH_MM, Kind, Prompt, footprint, refine
 from contourdesk.app.review import Snapshot
@@ -135,7 +136,9 @@ class PromptTool(ProposingTool):
         if self._method == "seeds":
             shown = [s.mask for s in state.structures if s.id != structure.id and s.id not in self.editor.state.hidden]
             return _grown(structure, state, self.prompts, shown, reach)
-        return _refined(structure, state, self.prompts, reach)
+        session = self.editor.session
+        confidence = None if session is None else session.confidence(structure.id)  # hidden ones have none
+        return _refined(structure, state, self.prompts, reach, confidence)
 
     # -- options --------------------------------------------------------------------------------------------------
 
@@ -209,8 +212,9 @@ def _flat(point: tuple[float, float, float], at: Spot) -> tuple[float, float]:
     return point[at.plane.vertical_axis], point[at.plane.horizontal_axis]
 
 
-def _refined(structure: Structure, state: Snapshot, prompts: tuple[Prompt, ...], reach_mm: float) -> Job[Proposal]:
-    confidence = state.confidence.get(structure.id)
+def _refined(
+    structure: Structure, state: Snapshot, prompts: tuple[Prompt, ...], reach_mm: float, confidence: Confidence | None
+) -> Job[Proposal]:
     likely = None if confidence is None else lambda box: confidence.read(box).astype(np.float32) / 255
     mask = yield from refine(structure.mask, state.case.volume, prompts, reach_mm=reach_mm, probability=likely)
     return Proposal(mask)
