@@ -26,7 +26,6 @@ from contourdesk.widgets.window_presets import default_window
 PLANES = ("axial", "sagittal", "coronal")
 SURFACES = "surfaces"
 _BRUSH_STEP = 1.15
-_OTHERS_MS = 80  # planes that the mouse isn't in follow a stroke so much later
 
 
 class OrthoView(QWidget):
@@ -52,7 +51,7 @@ class OrthoView(QWidget):
         self._state = ViewState()
         self._editor = Editor(self._state, self)
         self._editor.changed.connect(self._redraw_sketch)
-        self._others = QTimer(self, singleShot=True, interval=_OTHERS_MS)
+        self._others = QTimer(self, singleShot=True, interval=80)  # ms that the other planes are behind a stroke
         self._others.timeout.connect(self._redraw)
         self._editor.error.connect(self.error)
         self._editor.cross_wanted.connect(self._move_cross)
@@ -357,11 +356,9 @@ class OrthoView(QWidget):
             self._others.start()
 
     def _redraw(self) -> None:
-        if self._closed:
-            return
-        for view in self.planes.values():
-            view.refresh()
-        self.surfaces.refresh()
+        if not self._closed:
+            for view in (*self.planes.values(), self.surfaces):
+                view.refresh()
 
     def _on_hover(self, name: str, index: tuple[float, float, float] | None) -> None:
         if index is None or self.session is None:
