@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -42,7 +43,7 @@ _OPPOSITE = {
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """The patient's body on every `steps`-th voxel of the grid along each axis, a step wider than it is."""
+    """The patient's body on every `steps`-th voxel of the grid along each axis, a step wider across than it is."""
 
     steps: tuple[int, int, int]
     inside: Bits
@@ -61,14 +62,15 @@ def find_body(volume: Volume | None) -> Body | None:
     found = body(Volume(Grid(shape, affine), coarse))
     if found.count < 100:
         return None
-    inside = _wider(found.dense(shape))
+    up = next(axis for axis, (world, _) in enumerate(grid.world_axes) if world == 2)
+    inside = _wider(found.dense(shape), [axis for axis in range(3) if axis != up])
     return Body((z, y, x), inside)
 
 
-def _wider(bits: Bits) -> Bits:
-    """One voxel wider along each axis: what lies on the skin is not outside."""
+def _wider(bits: Bits, axes: Sequence[int]) -> Bits:
+    """One voxel wider along these axes: what lies on the skin is not outside."""
     out = bits.copy()
-    for axis in range(3):
+    for axis in axes:
         here = np.moveaxis(out, axis, 0)
         before = here.copy()
         here[1:] |= before[:-1]
