@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -243,14 +244,15 @@ def promotion(use: ModelUse) -> tuple[str, ...]:
     """Command lines by which a person makes a model the default of a body site, and puts the present one back."""
     from contourdesk.inference.model_library import BUNDLED_SITES, defaults, known_models
 
-    name = next((m.name for m in known_models() if Path(m.folder) == Path(use.path).resolve()), None)
+    folder = Path(use.path).resolve()
+    name = next((m.name for m in known_models() if Path(m.folder).resolve() == folder), None)
     present = defaults()
     site = next((s for s, one in present.items() if one == name), None) or next(iter(BUNDLED_SITES.values()))
     lines = []
     if name is not None and present.get(site) == name:
         return (f"{name} is the default for {site} already.",)
     if name is None:
-        name = f"{Path(use.path).resolve().stem}-new"
+        name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', folder.stem)}-new"
         lines.append(f"contourdesk model add {quoted(Path(use.path))} --name {name}")
     lines.append(f'contourdesk model default "{site}" {name}')
     if site in present:

@@ -30,7 +30,8 @@ Grey = NDArray[np.uint8]
 def picture(volume: Volume, masks: Mapping[str, Mask], slice_index: int) -> bytes:
     """PNG of a slice (array axis 0) round the masks, which are "truth", "A", "B"; empty ones are left out.
 
-    The slice is shown as it was acquired, turned to the clinical convention where it is axial.
+    The slice is shown as it was acquired, turned to the clinical convention where it is axial, and cut to the truth and
+    the newest model; what an older one drew far off may lie outside.
     """
     grid = volume.grid
     plane = grid.view("axial")
@@ -39,7 +40,9 @@ def picture(volume: Volume, masks: Mapping[str, Mask], slice_index: int) -> byte
     slices = {name: mask.read(_slab(slice_index, grid.shape))[0] for name, mask in masks.items() if not mask.is_empty}
     pixels = volume.array[slice_index].astype(np.float32)
     rows_mm, columns_mm = grid.spacing_mm[1:]
-    box = _box(slices.values(), pixels.shape, (rows_mm, columns_mm))
+    newest = max((name for name in masks if name != "truth"), default="")
+    centre = [bits for name, bits in slices.items() if name in ("truth", newest)]
+    box = _box(centre, pixels.shape, (rows_mm, columns_mm))
     pixels, slices = pixels[box], {name: bits[box] for name, bits in slices.items()}
     if plane.vertical_axis == 2:
         pixels, slices = pixels.T, {name: bits.T for name, bits in slices.items()}

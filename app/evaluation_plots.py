@@ -71,7 +71,7 @@ def _axis(low: float, high: float, step: float, height: float, title: str) -> st
         x = _x(float(value), low, high)
         text = f"{value:+.2f}" if low < 0 and abs(value) > 1e-9 else f"{abs(value):.2g}"
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 30:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height - 16:.1f}" text-anchor="middle">{text}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{height - 18:.1f}" text-anchor="middle">{text}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle:.1f}" y="{height - 2:.1f}" text-anchor="middle">{escape(title)}</text>')
     return "".join(parts)

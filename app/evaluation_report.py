@@ -28,9 +28,10 @@ p { margin: .4rem 0; } .quiet { color: #666; } .small { font-size: .87rem; }
 .verdict b { font-size: 1.1rem; } .verdict ul, .warning ul { margin: .3rem 0 0; padding-left: 1.2rem; }
 .warning { border: 1px solid #b8860b; padding: .6rem 1.1rem; margin: 1rem 0; background: #fffdf5; }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .28rem .5rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap;
+th, td { text-align: right; padding: .28rem .4rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap;
   vertical-align: top; }
-th { font-weight: 600; border-bottom: 1px solid #888; } th:first-child, td:first-child { text-align: left; }
+th { font-weight: 600; border-bottom: 1px solid #888; white-space: normal; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; }
 td.text, th.text { text-align: left; white-space: normal; }
 td small { color: #666; display: block; } tr.all td { font-weight: 600; border-top: 1px solid #888; }
 tr.first td { border-bottom: none; padding-bottom: 0; }
@@ -166,7 +167,7 @@ def _pictures(e: Evaluation, shown: Sequence[tuple[Score, Sequence[Score], bytes
     for score, all_models, png in shown:
         image = f'<img src="{data_uri(png)}" alt="{escape(score.case)}, {escape(score.organ)}">' if png else ""
         dice = ", ".join(f"{s.model}: {_number(s.dice)}{' (missed)' if s.missing else ''}" for s in all_models)
-        what = f"<b>{escape(score.organ)}</b>, {escape(score.case)}, slice {score.slice_index}. Dice {dice}"
+        what = f"<b>{escape(score.organ)}</b>, {escape(score.case)}, slice {score.slice_index + 1}. Dice {dice}"
         command = e.commands.get(score.case, "")
         opens = f"<br><code>{escape(command)}</code>" if command else ""
         figures.append(f"<figure>{image}<figcaption>{what}{opens}</figcaption></figure>")
