@@ -28,7 +28,7 @@ from contourdesk.widgets.view_state import BRUSH_RANGE_MM
 _SLIDER_MAX_MM = 50  # the spin box goes further
 
 
-_COLUMNS = 5
+_COLUMNS = 4
 
 
 class EditTools(QWidget):
