@@ -143,14 +143,14 @@ def _reader(series: SeriesInfo) -> Callable[[], Case]:
 def _one(read: Callable[[], Case], folder: Path, task: SegmentTask) -> tuple[int, list[str]]:
     """Segment one image into `folder`; the number of structures found, and what the user should know."""
     from contourdesk.inference.device import choose_device
-    from contourdesk.inference.identity import loaded
+    from contourdesk.inference.identity import loaded_as
     from contourdesk.inference.options import Options
     from contourdesk.inference.predict import predict
 
     case = read()
     notes = [case.source.resampled.note] if case.source.resampled is not None else []
     options = Options(organs=task.how.organs, mirroring=task.how.mirroring)
-    models = loaded(task.use.path, task.how.folds)
+    models = loaded_as(task.use.path, task.how.folds, task.use.weights_sha256)
     found = run(predict(case.volume, models, choose_device(task.how.device), options))
     written = write_results(case, found, folder, task.how.formats)
     return written.found, [*notes, *found.notes, *written.notes]

@@ -127,12 +127,13 @@ def evaluate_case(task: EvaluateTask) -> Job[CaseResult]:
 
 def _predict(volume: Volume, use: ModelUse, device: str) -> Job[tuple[dict[str, Mask], tuple[str, ...]]]:
     from contourdesk.inference.device import choose_device
-    from contourdesk.inference.identity import loaded
+    from contourdesk.inference.identity import loaded_as
     from contourdesk.inference.options import Options
     from contourdesk.inference.predict import predict
 
     options = Options(organs=use.organs, mirroring=use.mirroring)
-    found = yield from predict(volume, loaded(use.path, use.folds), choose_device(device), options)
+    models = loaded_as(use.path, use.folds, use.weights_sha256)
+    found = yield from predict(volume, models, choose_device(device), options)
     return {s.name: s.mask for s in found}, found.notes
 
 

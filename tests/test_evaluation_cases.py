@@ -17,6 +17,7 @@ from contourdesk.app.prediction_cache import cache_file, image_key, load_masks, 
 from contourdesk.app.structures import Mask
 from contourdesk.app.training_record import training_cases
 from contourdesk.app.volume import Volume
+from contourdesk.inference.identity import loaded
 
 
 @pytest.fixture(autouse=True)
@@ -84,6 +85,18 @@ def test_a_prediction_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("contourdesk.inference.predict.predict", None)  # would be a bug to call it again
     again = run(evaluate_case(task))
     assert again.kept == 1 and again.scores == first.scores
+
+
+def test_weights_that_change_meanwhile_are_not_used(tmp_path: Path):
+    folder = make_dataset(tmp_path / "data", 1)
+    use = use_model("A", "tiny", make_model(tmp_path / "model"))
+    task = EvaluateTask(find_cases(folder)[0][0], (use,), tmp_path / "cache", 2.0, "cpu")
+    other = make_model(tmp_path / "other", seed=4) / "fold_0" / "checkpoint_final.pth"
+    (tmp_path / "model" / "fold_0" / "checkpoint_final.pth").write_bytes(other.read_bytes())
+    loaded.cache_clear()  # as in a process that starts now
+    with pytest.raises(UserError, match="weights changed"):
+        run(evaluate_case(task))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_another_model_or_use_has_another_key(tmp_path: Path):
