@@ -294,7 +294,12 @@ def test_a_dask_worker_is_killed_and_another_does_its_case(tmp_path: Path, capsy
             time.sleep(0.005)
 
     cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=50,
     )
     with cluster:
         killer = threading.Thread(target=kill_the_first, daemon=True)
