@@ -116,3 +116,23 @@ def test_every_operation_makes_its_form(desk):
         panel.start(operation.id)
         assert set(panel._inputs) == {f.key for f in operation.fields}
     panel.give_up()
+
+
+def test_enter_applies_esc_gives_up_and_the_images_get_the_keyboard_back(desk, qtbot):
+    session, view, panel = desk
+    before = session.structures.named("Left").mask
+    panel.activateWindow()
+    qtbot.waitUntil(lambda: panel.isActiveWindow(), timeout=5000)
+    panel.start("grow")
+    spin = panel.findChild(QDoubleSpinBox, "operation_mm")
+    assert panel.focusWidget() is spin
+    qtbot.keyClicks(spin, "4")  # in place of what stood there
+    qtbot.keyClick(spin, Qt.Key.Key_Return)
+    wanted = grow(before, session.structures.grid, 4.0)
+    qtbot.waitUntil(lambda: session.structures.named("Left").mask.equals(wanted))
+    assert panel.operation is None
+    panel.start("largest")
+    assert panel.focusWidget() is panel.apply_button
+    qtbot.keyClick(panel.apply_button, Qt.Key.Key_Escape)
+    assert panel.operation is None and view._state.proposal is None
+    assert session.structures.named("Left").mask.equals(wanted)

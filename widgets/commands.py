@@ -109,12 +109,34 @@ def _edit(w: MainWindow) -> list[Action]:
     ]  # fmt: skip
 
 
+_OPERATION_KEYS = {
+    "grow": "Shift+M",
+    "interpolate": "Shift+B",
+    "copy_up": "Shift+Up",
+    "copy_down": "Shift+Down",
+    "cut_up": "Shift+PgUp",
+    "cut_down": "Shift+PgDown",
+    "largest": "Shift+L",
+    "holes": "Shift+F",
+    "subtract": "Shift+S",
+    "mirror": "Shift+O",
+}
+
+
 def _structure(w: MainWindow) -> list[Action]:
     active = _has_active(w)
+
+    def start(operation_id: str) -> None:
+        w.docks[2].setVisible(True)
+        w.desk.operations.start(operation_id)
+
     return [
-        Action(f"operation_{o.id}", "Structure", f"{o.text}…", (), lambda o=o: w.desk.operations.start(o.id), active)
+        Action(
+            f"operation_{o.id}", "Structure", f"{o.text}…", (_OPERATION_KEYS[o.id],) if o.id in _OPERATION_KEYS else (),
+            lambda o=o: start(o.id), active,
+        )
         for o in OPERATIONS
-    ]
+    ]  # fmt: skip
 
 
 def _view(w: MainWindow) -> list[Action]:

@@ -139,6 +139,7 @@ class Desk(QObject):
         self.findings.found.connect(self.review.findings.set_found)
         self.findings.failed.connect(lambda _: self.review.findings.set_failed())
         self.review.finding_chosen.connect(self._on_finding)
+        self.review.typed.connect(lambda: view.setFocus())  # where single keys decide
 
     def set_session(self, session: ReviewSession | None, preset: str = "") -> None:
         """Show another session, or none; `preset` names the display window to begin with."""

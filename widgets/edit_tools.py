@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtGui import QAction, QFont, QKeySequence
+from qtpy.QtGui import QAction, QFont, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QButtonGroup,
     QDoubleSpinBox,
@@ -142,6 +142,13 @@ class EditTools(QWidget):
             key = made[f"tool_{name}"].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
             tip = self._view.tools[name].tip
             button.setToolTip(f"{tip} ({key})" if key else tip)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter in a field gives the keyboard back to the images, where single keys are commands."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._view.setFocus()
+        else:
+            super().keyPressEvent(event)
 
     def _show_tool(self, name: str) -> None:
         tool = self._view.tools[name]

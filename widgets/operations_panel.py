@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -74,11 +75,16 @@ class OperationsPanel(QWidget):
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.text.setMinimumHeight(em(self, 2.6))  # docks don't ask for the height of broken lines
         self.apply_button = QPushButton("Apply")
-        named(self.apply_button, "operation_apply", "Apply the operation to the active structure")
+        named(
+            self.apply_button,
+            "operation_apply",
+            "Apply the operation to the active structure",
+            "Apply to the active structure (Enter)",
+        )
         set_role(self.apply_button, "primary")
         self.apply_button.clicked.connect(self.apply)
         self.close_button = QPushButton("Cancel")
-        named(self.close_button, "operation_cancel", "Give up the operation")
+        named(self.close_button, "operation_cancel", "Give up the operation", "Give up (Esc)")
         self.close_button.clicked.connect(self.give_up)
         self._fields = QWidget()
         self._grid = QGridLayout(self._fields)
@@ -122,14 +128,31 @@ class OperationsPanel(QWidget):
             self._ask_soon()
 
     def start(self, operation_id: str) -> None:
-        """Choose an operation by its id."""
+        """Choose an operation by its id; its first field, or Apply, gets the keyboard."""
         index = next(i for i, o in enumerate(OPERATIONS) if o.id == operation_id)
         self.choice.setCurrentIndex(index + 1)
+        first = next(iter(self._inputs.values()), self.apply_button)
+        first.show()  # what is new in a layout is shown later, and only what is shown takes the keyboard
+        first.setFocus()
+        if isinstance(first, QDoubleSpinBox):
+            first.selectAll()
 
     def give_up(self) -> None:
-        """Choose nothing, and take the preview away."""
+        """Choose nothing, and take the preview away; the images get the keyboard back."""
+        focus = self.window().focusWidget()
+        if focus is not None and self.isAncestorOf(focus):
+            self._view.setFocus()
         self.choice.setCurrentIndex(0)
         self._forget()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Apply with Enter, give up with Esc."""
+        if self.operation is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.apply()
+        elif self.operation is not None and event.key() == Qt.Key.Key_Escape:
+            self.give_up()
+        else:
+            super().keyPressEvent(event)
 
     def apply(self) -> None:
         """Give the structure the previewed mask; when it isn't made yet, as soon as it is."""

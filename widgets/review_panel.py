@@ -47,13 +47,14 @@ def when(time: str) -> str:
 class ReviewPanel(QWidget):
     """Accept, reject, reopen with a comment; reviewer's name; figures on the change; progress; findings.
 
-    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `Finding`. `keeper`
-    has the figures of all structures.
+    `decided` comes after a decision, `reviewer_changed` with the new name, `finding_chosen` with a `Finding`, `typed`
+    after Enter in a field. `keeper` has the figures of all structures.
     """
 
     decided = Signal()
     reviewer_changed = Signal(str)
     finding_chosen = Signal(object)
+    typed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -97,6 +98,8 @@ class ReviewPanel(QWidget):
         self.findings = FindingsList()
         self.findings.chosen.connect(self.finding_chosen)
         self.comment.returnPressed.connect(self._on_comment)
+        for field in (self.comment, self.reviewer):
+            field.returnPressed.connect(self.typed)
         self._build()
         self._show()
 
