@@ -271,7 +271,7 @@ def test_errors_in_plain_words(qtbot):
 def test_settings_dialog(qtbot):
     dialog = shown(qtbot, SettingsDialog(Settings(reviewer="A"), "/somewhere"))
     dialog.reviewer.setText(" Dr B ")
-    dialog.device.setCurrentIndex(2)
+    dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
     with qtbot.waitSignal(dialog.changed) as blocker:
         dialog.findChild(QWidget, "settings_buttons").accepted.emit()
     assert blocker.args[0] == replace(Settings(), reviewer="Dr B", device="cpu")

@@ -11,7 +11,7 @@ import walk_run
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_a_walk_with_kills_comes_back_bit_by_bit(tmp_path: Path) -> None:
-    told, wrong = walk_run.walk(tmp_path / "review", seed=1, edits=150, kills=4, seconds=0.3)
+    told, wrong = walk_run.walk(tmp_path / "review", seed=1, edits=150, kills=4)
     assert wrong == []
     assert told.done == 150
     assert told.kills == 4

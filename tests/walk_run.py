@@ -205,8 +205,8 @@ class Walk:
         self.kills = self.lost = self.ahead = 0
         self.wrong: list[str] = []
 
-    def step(self, live_s: float | None) -> bool:
-        """Let a child work, for so many seconds if not to its end; whether it came to its end."""
+    def step(self, edits: int | None, wait_s: float = 0.0) -> bool:
+        """Let a child work, for so many edits and `wait_s` more if not to its end; whether it came to its end."""
         code = "import sys, pathlib, walk_run; walk_run.work(pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:]))"
         arguments = [sys.executable, "-c", code, str(self.folder), str(self.seed), str(self.edits)]
         env = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
@@ -221,8 +221,8 @@ class Walk:
                 if ready:
                     got = os.read(out.fileno(), 65536)
                     buffer += got
-                    if deadline is None and live_s is not None and b"\n" in buffer:
-                        deadline = time.monotonic() + live_s  # from when it has found what is there
+                    if deadline is None and edits is not None and buffer.count(b"\ndone ") >= edits:
+                        deadline = time.monotonic() + wait_s
                     if not got:
                         break
                 elif deadline is not None:
@@ -291,12 +291,13 @@ def check_end(folder: Path) -> list[str]:
     return wrong
 
 
-def walk(folder: Path, seed: int, edits: int, kills: int, seconds: float) -> tuple[Walk, list[str]]:
-    """The whole walk; `seconds` is what a child lives on average."""
+def walk(folder: Path, seed: int, edits: int, kills: int) -> tuple[Walk, list[str]]:
+    """The whole walk, with a kill at any moment of an edit; edits, not seconds, say when, so that all kills happen."""
     told, chance = Walk(folder, seed, edits), random.Random(seed)
     ended = False
     while not ended:
-        ended = told.step(chance.expovariate(1 / seconds) if told.kills < kills else None)
+        life = chance.randrange(1, max(2, edits // (kills + 1)))
+        ended = told.step(life if told.kills < kills else None, chance.uniform(0, 0.02))
     return told, told.wrong + check_end(folder)
 
 
@@ -305,14 +306,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("--edits", 10_000), ("--kills", 80), ("--seed", 0)):
         parser.add_argument(name, type=int, default=default)
-    parser.add_argument("--seconds", type=float, default=3.0, help="that a child lives on average")
     parser.add_argument("--place", type=Path, help="folder to walk in; in memory (/dev/shm) it goes fastest")
     parser.add_argument("--keep", type=Path, help="folder to leave the review in")
     options = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="contourdesk-walk-", dir=options.place))
     start = time.monotonic()
     try:
-        told, wrong = walk(place / "review", options.seed, options.edits, options.kills, options.seconds)
+        told, wrong = walk(place / "review", options.seed, options.edits, options.kills)
         if options.keep is not None:
             shutil.copytree(place / "review", options.keep)
         size = sum(f.stat().st_size for f in (place / "review").iterdir())
