@@ -24,7 +24,7 @@ from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.loading import LoadingPage
-from contourdesk.widgets.scroll_panel import ScrollPanel
+from contourdesk.widgets.scroll_panel import ScrollPanel, share_column
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
@@ -103,9 +103,9 @@ class MainWindow(QMainWindow):
         self._docks_sized = True
         structures, segment, edit, review = self.docks
         width = em(self, 17)
-        self.resizeDocks([structures, edit], [width, width], Qt.Orientation.Horizontal)
+        self.resizeDocks([structures, edit], [width, em(self, 19)], Qt.Orientation.Horizontal)
         self.resizeDocks([structures, segment], [5000, 1], Qt.Orientation.Vertical)
-        self.resizeDocks([edit, review], [1, 5000], Qt.Orientation.Vertical)
+        share_column(self, edit, review)
 
     def _make_status_bar(self) -> None:
         self.cursor_text, self.saved_text, self.resampled_text = QLabel(), QLabel(), ResampledLabel()
