@@ -12,14 +12,13 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 from contourdesk.app.errors import UserError
-from contourdesk.app.files import flush_folder, write_atomically
+from contourdesk.app.files import flush_folder, system_lock, write_atomically
 from contourdesk.app.jobs import Job, Progress
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ class DatasetLock:
         path = self.folder / LOCK
         file = path.open("ab")
         try:
-            _system_lock(file)
+            system_lock(file)
             # Who had it before may have removed a folder that it left empty, and the file with it.
             if os.name == "posix" and not (path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())):
                 file.close()
@@ -192,22 +191,3 @@ def _link(old: Path, new: Path) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Lock the file's first byte. Raises OSError, BlockingIOError when another program has it."""
-        file.seek(0)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(str(error)) from error
-
-else:
-    import fcntl
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Lock the file. Raises OSError, BlockingIOError when another program has it."""
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import IO
 
 from contourdesk.app.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -60,6 +62,30 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def system_lock(file: IO[bytes], at: int = 0) -> None:
+    """Lock an open file; the system frees it when the file is closed or the program dies.
+
+    `at` is the byte that Windows locks: one far behind the text lets others read the text.
+
+    Raises
+    ------
+    BlockingIOError : another program, or another open file, has it.
+    OSError : the drive knows no locks.
+    """
+    if os.name == "nt":
+        import msvcrt
+
+        file.seek(at)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+        except PermissionError as error:
+            raise BlockingIOError(str(error)) from error
+    else:
+        import fcntl
+
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[bool]:
     """Whether we have a lock file to ourselves until the block ends; the system frees it when the program dies.
@@ -67,20 +93,11 @@ def alone(path: Path) -> Iterator[bool]:
     True also where the drive knows no locks. Raises OSError when the file can't be made.
     """
     with path.open("ab") as file:
-        yield _lock(file)
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-    return True
+        try:
+            system_lock(file)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            log.warning("this drive has no locks", exc_info=True)
+        yield True

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from contourdesk.app.errors import UserError
-from contourdesk.app.files import write_atomically
+from contourdesk.app.files import system_lock, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -316,7 +316,7 @@ def _try_lock(folder: Path, *, create: bool) -> _Lock | None:
             raise
         return None
     try:
-        _system_lock(file)
+        system_lock(file, at=1 << 30)
     except BlockingIOError:
         file.seek(0)
         text = file.read(200).decode("utf-8", "replace").strip()
@@ -332,22 +332,3 @@ def _try_lock(folder: Path, *, create: bool) -> _Lock | None:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         file.flush()
     return _Lock(file)
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Lock a byte far behind the text, so that others can read the text. Raises OSError."""
-        file.seek(1 << 30)
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError(str(error)) from error
-
-else:
-    import fcntl
-
-    def _system_lock(file: IO[bytes]) -> None:
-        """Raise BlockingIOError when another open file holds the lock, OSError where locks are unknown."""
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

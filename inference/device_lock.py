@@ -11,6 +11,7 @@ from typing import IO
 
 import torch
 
+from contourdesk.app.files import system_lock
 from contourdesk.app.jobs import Progress
 
 _WAIT_SECONDS = 0.2
@@ -41,19 +42,8 @@ def wait_for(device: torch.device) -> Generator[Progress, None, IO[bytes] | None
 
 
 def _try_lock(file: IO[bytes]) -> bool:
-    if os.name == "nt":
-        import msvcrt
-
-        try:
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-        except OSError:
-            return False
-        return True
-    import fcntl
-
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system_lock(file)
     except OSError:
         return False
     return True

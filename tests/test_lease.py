@@ -122,7 +122,7 @@ def test_a_dead_holder_on_this_machine_is_no_holder(tmp_path: Path) -> None:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let leases look as if another machine wrote them, on a drive without locks."""
     monkeypatch.setattr(lease.socket, "gethostname", lambda: "PC7")
-    monkeypatch.setattr(lease, "_system_lock", lambda file: (_ for _ in ()).throw(OSError("no locks")))
+    monkeypatch.setattr(lease, "system_lock", lambda file, at: (_ for _ in ()).throw(OSError("no locks")))
 
 
 def test_without_locks_the_sign_of_life_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
