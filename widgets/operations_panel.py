@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -216,6 +217,7 @@ class OperationsPanel(QWidget):
                 self._timer.start()
             return
         self._asked = question
+        self._reveal()
         case = self._session.case
         others = {s.id: s.mask for s in self._session.structures if s.id != structure.id}
         plane = self._view.planes[self._view.current_plane].plane
@@ -235,9 +237,18 @@ class OperationsPanel(QWidget):
         before, after = structure.mask.count * grid.voxel_ml, mask.count * grid.voxel_ml
         self._say(f"{operation.tip} {before:.2f} → {after:.2f} ml.")
         self._view.set_proposal(mask)
+        self._reveal()
         if self._apply_when_ready:
             self._apply_when_ready = False
             self.apply()
+
+    def _reveal(self) -> None:
+        """Scroll to the buttons where a small screen has no room for the whole column."""
+        area = self.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(self._buttons)
 
     def _on_failed(self, error: BaseException) -> None:
         wanted, self._apply_when_ready = self._apply_when_ready, False
