@@ -56,6 +56,8 @@ class EditTools(QWidget):
             if options is not None:
                 self._options[tool.id] = options
                 layout.addWidget(options)
+        widest = max(options.minimumSizeHint().width() for options in self._options.values())
+        self.setMinimumWidth(widest)  # or the images would move when another tool is taken in hand
         self.limits = LimitsBox(view)
         layout.addWidget(self.hint)
         layout.addWidget(self.limits)
