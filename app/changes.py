@@ -13,12 +13,16 @@ class Change:
     """What a view has to redraw.
 
     `what` is "mask", "added", "removed", "renamed", "recoloured", "decided", "regrouped", "locked", "revealed" (its
-    hidden proposal) or "reset" (everything); `box` is the tight box of changed voxels for "mask".
+    hidden proposal) or "reset" (everything); `box` is the tight box of changed voxels for "mask". `structure_id` is
+    None for "reset", and where more than a few structures came or went at once.
     """
 
     what: str
     structure_id: str | None = None
     box: Box | None = None
+
+
+_FEW = 3
 
 
 def changes_of(edit: Edit, forward: bool) -> list[Change]:
@@ -41,4 +45,13 @@ def changes_of(edit: Edit, forward: bool) -> list[Change]:
             ):
                 if differs:
                     out.append(Change(what, step.structure_id))
-    return out
+    return _together(out)
+
+
+def _together(changes: list[Change]) -> list[Change]:
+    """One change for many structures that come, and one for many that go: lists are made anew once, not sixty times."""
+    for what in ("removed", "added"):
+        if sum(change.what == what for change in changes) > _FEW:
+            changes = [change for change in changes if change.what != what]
+            changes.append(Change(what))
+    return changes

@@ -57,7 +57,9 @@ def _flat(mask: Mask, plane: ViewPlane, index: int) -> tuple[Bits, tuple[int, in
     at = index - mask.offset[plane.slice_axis]
     if mask.bits.size == 0 or not 0 <= at < mask.bits.shape[plane.slice_axis]:
         return None
-    flat: Bits = np.take(mask.bits, at, axis=plane.slice_axis)
+    # Not `take`: that is several times slower across the last axis.
+    where = tuple(at if axis == plane.slice_axis else slice(None) for axis in range(3))
+    flat: Bits = np.ascontiguousarray(mask.bits[where])
     if plane.vertical_axis > plane.horizontal_axis:
         flat = flat.T
     rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))

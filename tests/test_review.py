@@ -163,6 +163,19 @@ def test_proposals_never_replace_what_changed_while_the_model_ran() -> None:
         session.add_proposals([proposal("Far", ball(9, 0, 0))])
 
 
+def test_many_that_come_or_go_are_one_change() -> None:
+    session = make_session()
+    seen: list[Change] = []
+    session.changed.connect(seen.append)
+    session.add_proposals([proposal(f"P{n}", ball(2, 2, 2)) for n in range(9)])
+    session.undo()
+    session.redo()
+    assert seen == [Change("added"), Change("removed"), Change("added")]
+    del seen[:]
+    ids = session.add_proposals([proposal("Q1", ball(2, 2, 2)), proposal("Q2", ball(2, 2, 2))])
+    assert seen == [Change("added", key) for key in ids]
+
+
 def test_the_journal_is_told_first_and_a_failing_one_loses_nothing() -> None:
     session = make_session()
     seen: list[object] = []

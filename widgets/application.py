@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import logging.handlers
 import os
@@ -101,6 +102,7 @@ def run_gui(path: Path | None = None, sample: bool = False, resample: bool = Fal
     from contourdesk.widgets.main_window import MainWindow  # napari takes seconds to import
 
     window = MainWindow()
+    gc.freeze()  # what is there by now stays: collections need not look at it, which would take 0.1 s in mid-stroke
     watch = Watch(window, app)
     watch.install()
     window.show_on_screen()

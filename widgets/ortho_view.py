@@ -122,12 +122,13 @@ class OrthoView(QWidget):
     def _on_changed(self, change: Change) -> None:
         state = self._state
         preview = state.preview
-        if change.what == "reset" or (preview is not None and preview[0] == change.structure_id):
+        gone = preview is not None and (preview[0] == change.structure_id or state.structure(preview[0]) is None)
+        if change.what == "reset" or gone:
             self._editor.cancel()  # it was begun on bits that are gone
         if state.active is not None and state.structure(state.active) is None:
             self.set_active(None)
-        if change.what == "removed" and change.structure_id is not None:
-            state.hidden.discard(change.structure_id)
+        if change.what == "removed" and state.session is not None:
+            state.hidden &= {s.id for s in state.session.structures}
         self.surfaces.note_change(change)
         self._redraw()
 

@@ -27,10 +27,11 @@ def _path(loops: Sequence[Points]) -> QPainterPath:
     path = QPainterPath()
     path.setFillRule(Qt.FillRule.OddEvenFill)
     for points in loops:
-        middles = ((points + np.roll(points, -1, axis=0)) / 2).tolist()
-        y, x = middles[-1]
-        path.moveTo(x, y)
-        for (ky, kx), (y, x) in zip(points.tolist(), middles, strict=True):
+        # Plain lists of numbers: a list for each point would set off Python's garbage collection again and again.
+        corner_y, corner_x = points.T.tolist()
+        middle_y, middle_x = ((points + np.roll(points, -1, axis=0)) / 2).T.tolist()
+        path.moveTo(middle_x[-1], middle_y[-1])
+        for kx, ky, x, y in zip(corner_x, corner_y, middle_x, middle_y, strict=True):
             path.quadTo(kx, ky, x, y)
         path.closeSubpath()
     return path

