@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QSizePolicy, QVBoxLayout, QWidget
 
 from contourdesk.app.checks import Finding
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
@@ -32,7 +32,9 @@ class FindingsList(QWidget):
         self.list.setResizeMode(QListView.ResizeMode.Adjust)  # or lines keep the height of an earlier width
         self.list.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setMinimumHeight(em(self, 3))
+        self.list.setMinimumHeight(em(self, 6))
+        # No height of its own: it takes what is left, and scrolls by itself, not with the whole panel.
+        self.list.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.list.itemClicked.connect(self._on_item)
         self.list.itemActivated.connect(self._on_item)
         layout = QVBoxLayout(self)
