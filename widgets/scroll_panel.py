@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
 from contourdesk.widgets.theme import em
@@ -40,6 +41,12 @@ class ScrollPanel(QScrollArea):
             self._fit()
         return super().eventFilter(watched, event)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width breaks the lines elsewhere."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._fit()
+
     def minimumSizeHint(self) -> QSize:
         """What `_fit` found."""
         return self.minimumSize()
@@ -53,8 +60,10 @@ class ScrollPanel(QScrollArea):
         # Room for the scroll bar is always kept, and the width only grows: nothing jumps sideways.
         self._width = max(self._width, hint.width() + self.verticalScrollBar().sizeHint().width())
         self.setMinimumSize(self._width, min(hint.height(), em(self, _LEAST_EM)))
-        if hint.height() != self._needs:
-            self._needs = hint.height()
+        # Broken lines of text need more in a narrow column than the hint knows.
+        needs = max(hint.height(), self.widget().heightForWidth(max(self.viewport().width(), hint.width())))
+        if needs != self._needs:
+            self._needs = needs
             self.needs_changed.emit()
 
 
