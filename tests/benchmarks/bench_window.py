@@ -173,7 +173,10 @@ class Bench:
         print(*row, sep=" | ", file=sys.stderr, flush=True)
 
     def _done(self, part: str, ours: Asked, *others: Asked) -> None:
-        self.stalls.append((part, ours("stalls")))
+        found = ours("stalls")
+        self.stalls.append((part, found))
+        for line in found["worst"]:
+            print(f"{part}: stall of {line}", file=sys.stderr, flush=True)
         for side in (ours, *others):
             side.end()
 
@@ -204,9 +207,6 @@ def main() -> None:
         ("stalls of the event loop in", "longest, ms", "own, ms", "bar", "met"),
         [(p, 1000 * s["longest"], 1000 * s["own"], 100, _met(1000 * s["longest"], 100)) for p, s in bench.stalls],
     )
-    for part, stall in bench.stalls:
-        for line in stall["worst"]:
-            print(f"{part}: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

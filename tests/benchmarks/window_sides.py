@@ -60,10 +60,11 @@ class Side:
         self.app.sendPostedEvents()
         self.app.sendEvent(self.window, QEvent(QEvent.Type.UpdateRequest))
 
-    def settle(self, least_s: float = 0.3) -> None:
-        """Wait until nothing works in the background."""
-        until = time.perf_counter() + least_s
-        while time.perf_counter() < until:
+    def settle(self, least_s: float = 0.3, most_s: float = 15.0) -> None:
+        """Wait until nothing works in the background, or no longer."""
+        begun = time.perf_counter()
+        until = begun + least_s
+        while time.perf_counter() < min(until, begun + most_s):
             self.app.processEvents()
             time.sleep(0.005)
             if any(t.name.startswith("job-") for t in threading.enumerate()):
@@ -284,14 +285,14 @@ class Ours(Side):
                 do()
             assert review.revision > before, name
             self.frame()
-            self.settle(2.0)
+            self.settle(0.5, 2.0)
             out[name] = []
             for change in (self.window.undo, self.window.redo):
                 start = clock()
                 change()
                 self.frame()
                 out[name] += [1000 * t for t in since(start)]
-                self.settle(2.0)
+                self.settle(0.5, 2.0)
             self.window.undo()
             self.frame()
         return out
