@@ -26,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from person import Ears, Trouble  # noqa: E402
-from review_run import NAME, Reviewer, begin, open_and_segment  # noqa: E402
+from review_run import NAME, begin, open_and_segment  # noqa: E402
+from reviewer import Reviewer  # noqa: E402
 
 from contourdesk.app import edits  # noqa: E402
 from contourdesk.app.checks_sides import midline_x  # noqa: E402
