@@ -86,8 +86,9 @@ class Overlay(QWidget):
     ) -> None:
         """All structures but the active one, from a picture that holds as long as nothing of them changes."""
         to_screen, ratio, state = self._canvas.to_screen(), self.devicePixelRatioF(), self._state
-        # Structures and masks are frozen: the same object is the same picture.
-        key = (others, to_screen, self.size(), ratio, index, state.display, state.opacity)
+        # Masks are frozen: the same object is the same picture. A decision or a name changes nothing in it.
+        drawn = [(structure.id, structure.colour, mask) for structure, mask in others]
+        key = (drawn, to_screen, self.size(), ratio, index, state.display, state.opacity)
         if key != self._still_key:
             self._still_key, self._still = key, QPixmap(self.size() * ratio)
             self._still.setDevicePixelRatio(ratio)
