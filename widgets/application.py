@@ -100,12 +100,14 @@ def run_gui(path: Path | None = None, sample: bool = False, resample: bool = Fal
     start_logging()
     app = make_application(sys.argv[:1])
     from contourdesk.widgets.main_window import MainWindow  # napari takes seconds to import
+    from contourdesk.widgets.warm_up import warm_up
 
     window = MainWindow()
     gc.freeze()  # what is there by now stays: collections need not look at it, which would take 0.1 s in mid-stroke
     watch = Watch(window, app)
     watch.install()
     window.show_on_screen()
+    warm_up(window)
     if path is not None:
         review = review_at(path.absolute())  # a review folder stands for the images it was made on
         images = path if review is None else review.image_path
