@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
-from tiny_model import make_model
+from tiny_model import library_home, make_model
 from window_steps import child, click
 
 from contourdesk.app.errors import UserError
@@ -19,11 +19,7 @@ from contourdesk.widgets.model_dialog import ModelDialog, about
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CONTOURDESK_HOME", str(tmp_path / "home"))
-    bundled = tmp_path / "bundled"
-    make_model(bundled / "headneck", {"Larynx": 1})
-    monkeypatch.setattr(library, "_bundled_root", lambda: bundled)
-    return tmp_path / "home"
+    return library_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tiny_model import make_model
+from tiny_model import library_home, make_model
 
 from contourdesk.app import cli
 from contourdesk.app.errors import UserError
@@ -15,11 +15,7 @@ from contourdesk.inference import model_library as library
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CONTOURDESK_HOME", str(tmp_path / "home"))
-    bundled = tmp_path / "bundled"
-    make_model(bundled / "headneck", {"Larynx": 1})
-    monkeypatch.setattr(library, "_bundled_root", lambda: bundled)
-    return tmp_path / "home"
+    return library_home(tmp_path, monkeypatch)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from contourdesk.inference.networks import build_network
@@ -56,3 +57,13 @@ def make_model(folder: Path, labels: dict[str, int] = LABELS, seed: int = 3, **p
     (folder / "dataset.json").write_text(json.dumps(dataset | {"numTraining": 1}))
     write_checkpoint(fold / "checkpoint_final.pth", tiny_network(plans, len(labels) + 1, seed).state_dict())
     return folder
+
+
+def library_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder without models of their own, beside one bundled model, "headneck", that knows the larynx."""
+    from contourdesk.inference import model_library
+
+    monkeypatch.setenv("CONTOURDESK_HOME", str(tmp_path / "home"))
+    make_model(tmp_path / "bundled" / "headneck", {"Larynx": 1})
+    monkeypatch.setattr(model_library, "_bundled_root", lambda: tmp_path / "bundled")
+    return tmp_path / "home"

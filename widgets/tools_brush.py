@@ -72,9 +72,7 @@ class Paint(Tool):
         if draft is None:
             return
         self.cancel()
-        patch = draft.patch
-        if patch is not None:
-            self.editor.commit(self._structure_id, patch, "erase" if self._erasing else self.id)
+        self.editor.commit(self._structure_id, draft.patch, "erase" if self._erasing else self.id)
 
     def cancel(self) -> None:
         """Forget the stroke."""

@@ -88,9 +88,7 @@ class Nudge(Tool):
         if draft is None:
             return
         self.cancel()
-        patch = draft.patch
-        if patch is not None:
-            self.editor.commit(self._structure_id, patch, self.id)
+        self.editor.commit(self._structure_id, draft.patch, self.id)
 
     def cancel(self) -> None:
         """Forget the push."""

@@ -212,9 +212,7 @@ class Points(Tool):
         self.editor.end_preview()
         if outline is None or draft is None or session is None:
             return
-        patch = draft.patch
-        if patch is not None:
-            self.editor.commit(outline.structure_id, patch, "contour points")
+        self.editor.commit(outline.structure_id, draft.patch, "contour points")
         structure = self.editor.state.structure(outline.structure_id)
         wanted = changed(self._bits, self._before, outline.loops)
         if structure is None or not np.array_equal(

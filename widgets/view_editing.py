@@ -111,10 +111,10 @@ class Editor(QObject):
             return None
         return structure
 
-    def commit(self, structure_id: str, patch: Patch, word: str) -> None:
-        """Give a box of new bits to the session, as one undo step; `word` names the tool ("paint", "polygon")."""
+    def commit(self, structure_id: str, patch: Patch | None, word: str) -> None:
+        """Give a box of new bits to the session, as one undo step; None changes nothing. `word` names the tool."""
         session = self.state.session
-        if session is None or patch[1].size == 0:
+        if session is None or patch is None or patch[1].size == 0:
             return
         try:
             session.paint(structure_id, patch[0], patch[1], word)
