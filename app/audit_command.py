@@ -43,18 +43,19 @@ def show_audit(folder: Path, *, as_csv: bool = False) -> int:
     return GOOD
 
 
-def note_export(folder: Path, formats: Sequence[str]) -> None:
-    """Put an export by the command line into a review's trail; says so when that can't be done."""
+def record_export(folder: Path, formats: Sequence[str], by: str = "command line") -> str:
+    """Put an export into the trail of a review that is not open here; a sentence when that can't be done, else ""."""
     who = load_settings()[0].reviewer
     try:
         lease = Lease(folder, who)
         try:
             trail = AuditTrail(folder)
-            trail.add("export", who, {"format": list(formats), "by": "command line"})
+            trail.add("export", who, {"format": list(formats), "by": by})
             trail.close()
         finally:
             lease.release()
     except UserError as error:
-        note(f"This export is not in the audit trail. {error}")
+        return f"This export is not in the audit trail. {error}"
     except OSError as error:
-        note(f"This export is not in the audit trail ({error.strerror}).")
+        return f"This export is not in the audit trail ({error.strerror})."
+    return ""

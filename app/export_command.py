@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contourdesk.app.case import Case
-from contourdesk.app.console import note, run_job, say
+from contourdesk.app.console import note, run_job
 from contourdesk.app.errors import UserError
+from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.reviewed import read_review
 from contourdesk.app.structures import Structure
@@ -22,14 +23,16 @@ MASKS_FOLDER = "masks"
 DATASET_NAME = "Dataset501_Contourdesk"
 
 
-def export_opened(
+def write_opened(
     case: Case,
     session: ReviewSession,
     chosen: Sequence[Structure],
     out: Path,
     formats: Sequence[str],
+    written: list[str],
+    notes: list[str],
     options: RtStructOptions | None = None,
-) -> None:
+) -> Job[None]:
     """Write structures of a review in the formats that the clinic and other programs take.
 
     Parameters
@@ -37,6 +40,7 @@ def export_opened(
     chosen : see `chosen_structures`.
     out : gets rtstruct.dcm, segmentation.dcm, structures.seg.nrrd and masks/, as `formats` ask ("rtstruct", "seg",
         "nrrd", "nifti").
+    written, notes : get a sentence for each file, and for what there is to know, also when a later one fails.
     options : how the RTSTRUCT is drawn, and for which planning system; what that may refuse is told as notes.
 
     Raises
@@ -44,17 +48,20 @@ def export_opened(
     UserError : a file can't be written.
     """
     if case.source.header is None:
-        for name in NEEDS_DICOM.keys() & set(formats):
-            note(f"{NEEDS_DICOM[name]} needs DICOM images to refer to; it is left out.")
+        notes += [
+            f"{NEEDS_DICOM[name]} needs DICOM images to refer to; it is left out."
+            for name in NEEDS_DICOM.keys() & set(formats)
+        ]
         formats = [f for f in formats if f not in NEEDS_DICOM]
     out.mkdir(parents=True, exist_ok=True)
-    for name in formats:
+    for number, name in enumerate(formats):
+        yield Progress(number, len(formats), f"Writing {name}")
         if name == "rtstruct":
-            written = _rtstruct(case, chosen, out, session, options)
+            place = _rtstruct(case, chosen, out, session, options, notes)
         else:
             path = out / FILE_NAMES.get(name, MASKS_FOLDER)
-            written = write_format(name, case, chosen, path, reviewer=session.reviewer)
-        say(f"{written}: {len(chosen)} structures")
+            place = write_format(name, case, chosen, path, reviewer=session.reviewer)
+        written.append(f"{place}: {len(chosen)} structures")
 
 
 def open_review(folder: Path) -> tuple[Case, ReviewSession]:
@@ -82,12 +89,16 @@ def chosen_structures(session: ReviewSession, everything: bool = False) -> list[
 
 
 def _rtstruct(
-    case: Case, structures: Sequence[Structure], out: Path, session: ReviewSession, options: RtStructOptions | None
+    case: Case,
+    structures: Sequence[Structure],
+    out: Path,
+    session: ReviewSession,
+    options: RtStructOptions | None,
+    notes: list[str],
 ) -> Path:
     from contourdesk.app.dicom_write import RtStructOptions, check_export, write_rtstruct
 
     options = options or RtStructOptions()
-    for finding in check_export(case, structures, options=options):
-        if finding.severity != "error":  # errors end the writing, with their reason
-            note(finding.text)
+    # Errors end the writing, with their reason.
+    notes += [f.text for f in check_export(case, structures, options=options) if f.severity != "error"]
     return write_rtstruct(case, structures, out / RTSTRUCT_NAME, reviewer=session.reviewer, options=options)
