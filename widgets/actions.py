@@ -9,6 +9,7 @@ from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import QWidget
 
 from contourdesk.app.shortcuts import Keys, Table, in_force
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import icon
 
 
@@ -18,7 +19,8 @@ class Action:
 
     Parameters
     ----------
-    id : also the QAction's object name;  menu : the menu that it stands in.
+    id : also the QAction's object name;  menu : the menu that it stands in;  text : what it is called. Both in English,
+        translated when they are shown.
     shortcuts : portable key names, the first is shown;  function : what it does;  enabled : whether it can be done now.
     icon : name in ``resources/icons``; with one it may stand in the toolbar.
     """
@@ -40,7 +42,7 @@ def make_actions(window: QWidget, actions: Sequence[Action], changed: Table | No
     """
     made = {}
     for action in actions:
-        item = QAction(action.text, window)
+        item = QAction(tr(action.text), window)
         item.setObjectName(action.id)
         if action.icon:
             item.setIcon(icon(action.icon))
@@ -58,7 +60,7 @@ def set_shortcuts(made: Mapping[str, QAction], actions: Sequence[Action], change
         item = made[action.id]
         item.setShortcuts([QKeySequence(key) for key in keys[action.id]])
         first = native_text(keys[action.id][0]) if keys[action.id] else ""
-        item.setToolTip(f"{action.text} ({first})" if first else action.text)
+        item.setToolTip(f"{tr(action.text)} ({first})" if first else tr(action.text))
 
 
 def defaults_of(actions: Sequence[Action]) -> dict[str, Keys]:

@@ -28,6 +28,7 @@ from contourdesk.app.files import write_atomically
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.widgets.error_dialog import show_error
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _HEADS = ("No.", "Time", "Who", "What")
@@ -40,24 +41,24 @@ class AuditDialog(QDialog):
     def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("audit_dialog")
-        self.setWindowTitle("Audit trail")
+        self.setWindowTitle(tr("Audit trail"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._entries: list[Entry] = []
         self.search, self.kind = QLineEdit(), QComboBox()
-        named(self.search, "audit_search", "Search the audit trail", "Words in any column")
-        self.search.setPlaceholderText("Search person, structure, tool, date …")
+        named(self.search, "audit_search", tr("Search the audit trail"), tr("Words in any column"))
+        self.search.setPlaceholderText(tr("Search person, structure, tool, date …"))
         self.search.setClearButtonEnabled(True)
-        named(self.kind, "audit_kind", "Kind of entry", "Show one kind of entry only")
+        named(self.kind, "audit_kind", tr("Kind of entry"), tr("Show one kind of entry only"))
         for text, kinds in KINDS:
             self.kind.addItem(text, kinds)
-        self.state = QLabel("Reading…")
-        named(self.state, "audit_state", "Whether the trail is whole")
+        self.state = QLabel(tr("Reading…"))
+        named(self.state, "audit_state", tr("Whether the trail is whole"))
         self.state.setWordWrap(True)
         self.state.setTextFormat(Qt.TextFormat.PlainText)
         self.state.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         set_role(self.state, "muted")
         self.table = QTableWidget(0, len(_HEADS))
-        named(self.table, "audit_table", "Entries")
+        named(self.table, "audit_table", tr("Entries"))
         self._build()
         self.search.textChanged.connect(lambda _: self._show())
         self.kind.currentIndexChanged.connect(lambda _: self._show())
@@ -83,8 +84,8 @@ class AuditDialog(QDialog):
         header.setSectionResizeMode(len(_HEADS) - 1, QHeaderView.ResizeMode.Stretch)
         buttons = QDialogButtonBox()
         named(buttons, "audit_buttons")
-        self.export = buttons.addButton("Export as CSV…", QDialogButtonBox.ButtonRole.ActionRole)
-        named(self.export, "audit_export", "Export what is listed as CSV")
+        self.export = buttons.addButton(tr("Export as CSV…"), QDialogButtonBox.ButtonRole.ActionRole)
+        named(self.export, "audit_export", tr("Export what is listed as CSV"))
         self.export.clicked.connect(self._ask_export)
         buttons.addButton(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
@@ -108,10 +109,14 @@ class AuditDialog(QDialog):
         if problems:
             listed = "\n".join(problem.text for problem in problems[:4])
             more = f"\nand {len(problems) - 4} more" if len(problems) > 4 else ""
-            self.state.setText(f"The trail was tampered with or damaged:\n{listed}{more}")
+            self.state.setText(
+                tr("The trail was tampered with or damaged:\n{listed}{more}").format(listed=listed, more=more)
+            )
         else:
             last = entries[-1]["hash"] if entries else "none"
-            self.state.setText(f"{len(entries)} entries, the chain is whole. Last hash: {last}")
+            self.state.setText(
+                tr("{entries} entries, the chain is whole. Last hash: {last}").format(entries=len(entries), last=last)
+            )
         set_role(self.state, "warning" if problems else "good")
         self._show()
 
@@ -133,7 +138,7 @@ class AuditDialog(QDialog):
             self.table.setItem(row, column, item)
 
     def _ask_export(self) -> None:
-        chosen_path, _ = QFileDialog.getSaveFileName(self, "Export the audit trail", "audit.csv", "CSV (*.csv)")
+        chosen_path, _ = QFileDialog.getSaveFileName(self, tr("Export the audit trail"), "audit.csv", tr("CSV (*.csv)"))
         if chosen_path:
             self.export_to(Path(chosen_path))
 
@@ -142,11 +147,13 @@ class AuditDialog(QDialog):
         try:
             write_atomically(path, ("\ufeff" + to_csv(self.listed()[::-1])).encode())
         except OSError as error:
-            show_error(self, error, "Audit trail")
+            show_error(self, error, tr("Audit trail"))
         else:
-            self.state.setText(f"{self.state.text().splitlines()[0]}\nWritten to {path}.")
+            self.state.setText(
+                tr("{state}\nWritten to {path}.").format(state=self.state.text().splitlines()[0], path=path)
+            )
 
 
 def _read(folder: Path) -> Job[tuple[list[Entry], list[Problem]]]:
-    yield Progress(0, 0, "Reading the audit trail")
+    yield Progress(0, 0, tr("Reading the audit trail"))
     return read_audit(folder), verify(folder)

@@ -18,6 +18,7 @@ from contourdesk.app.record_keeper import RecordKeeper
 from contourdesk.app.rescue import Kept, Place, keep
 from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Autosave(QObject):
         if journal is not None:
             self._say_saved()
         else:
-            self.state_changed.emit("Not saved", False)
+            self.state_changed.emit(tr("Not saved"), False)
         self._timer.start()
         self._look.start()
 
@@ -90,7 +91,7 @@ class Autosave(QObject):
     def note_change(self) -> None:
         """Say that there is something to save."""
         if not self._broken and self.changed and not self.runner.running:
-            self.state_changed.emit("Edited, saved in a moment", True)
+            self.state_changed.emit(tr("Edited, saved in a moment"), True)
 
     def touch(self) -> None:
         """Have it saved once more, for what `extra` has to add."""
@@ -108,7 +109,7 @@ class Autosave(QObject):
         if self.runner.running:
             self._again = True
             return
-        self.state_changed.emit("Saving…", not self._broken)
+        self.state_changed.emit(tr("Saving…"), not self._broken)
         self.runner.start(keep(self.session.snapshot(), self._with_missed(self._place), self.extra()))
 
     def _with_missed(self, place: Place) -> Place:
@@ -126,7 +127,7 @@ class Autosave(QObject):
         Raises UserError when a save is still running after 5 s.
         """
         if not self.runner.wait(_PATIENCE_S):
-            raise UserError("A save is still running.", "Wait a moment, then try again.")
+            raise UserError(tr("A save is still running."), tr("Wait a moment, then try again."))
         self.runner.deliver()  # its end may not be told yet
         if self.session is None or self._place is None:
             return None
@@ -196,7 +197,7 @@ class Autosave(QObject):
         if failure is not None or (journal is not None and journal.lease.lost):
             if failure is not None and not self._broken:
                 self._broken = True
-                self.state_changed.emit("Not saved", False)
+                self.state_changed.emit(tr("Not saved"), False)
             self.save_now()
 
     def _on_kept(self, kept: Kept) -> None:
@@ -212,7 +213,7 @@ class Autosave(QObject):
             self._saved = kept.revision
             self._say_saved()
         else:
-            self.state_changed.emit("Saved in another place only", False)
+            self.state_changed.emit(tr("Saved in another place only"), False)
         self._say_trouble(_trouble(kept, self._since(kept.error is not None)))
         if self._again:
             self._again = False
@@ -226,9 +227,11 @@ class Autosave(QObject):
         self._again = False
         if self.session is None:
             return
-        self.state_changed.emit("Not saved", False)
+        self.state_changed.emit(tr("Not saved"), False)
         told, self._broken = self._trouble_since != "", True
-        self._say_trouble(f"{error} It could not be saved in any other place either. Don't close the program.")
+        self._say_trouble(
+            tr("{error} It could not be saved in any other place either. Don't close the program.").format(error=error)
+        )
         self._since(True)
         if not told:
             self.failed.emit(error)
@@ -237,7 +240,7 @@ class Autosave(QObject):
         self.trouble.emit(text)
 
     def _say_saved(self) -> None:
-        self.state_changed.emit(f"Saved {datetime.now():%H:%M}", True)
+        self.state_changed.emit(tr("Saved {now:%H:%M}").format(now=datetime.now()), True)
         self.note_change()
 
 

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 
 from contourdesk.app.dicom_read import SeriesInfo
 from contourdesk.app.resample import EXPORTED, Resample
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 HEADERS = ("Patient", "Date", "Description", "Kind", "Slices", "Spacing", "Structures", "Remarks")
@@ -37,16 +38,16 @@ class ResampleOffer(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        named(self, "resample_offer", "Resampling")
+        named(self, "resample_offer", tr("Resampling"))
         set_role(self, "banner")
         self.problems, self.what = QLabel(), QLabel()
-        named(self.problems, "resample_problems", "Why the series can't be used as it is")
-        named(self.what, "resample_text", "What resampling would do")
+        named(self.problems, "resample_problems", tr("Why the series can't be used as it is"))
+        named(self.what, "resample_text", tr("What resampling would do"))
         self.places = QListWidget()
-        named(self.places, "resample_places", "Where, along the slices")
+        named(self.places, "resample_places", tr("Where, along the slices"))
         self.places.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        self.choice = QCheckBox("Resample to an even grid")
-        named(self.choice, "resample_choice", "Resample to an even grid")
+        self.choice = QCheckBox(tr("Resample to an even grid"))
+        named(self.choice, "resample_choice", tr("Resample to an even grid"))
         layout = QVBoxLayout(self)
         for label in (self.problems, self.what):
             label.setWordWrap(True)
@@ -57,8 +58,8 @@ class ResampleOffer(QFrame):
 
     def show_offer(self, info: SeriesInfo, how: Resample) -> None:
         """Show what is wrong with `info` and what `how` would do."""
-        self.problems.setText("This series can't be used as it is. " + " ".join(info.problems))
-        self.what.setText(f"Resampling makes of it: {how.text} {EXPORTED}")
+        self.problems.setText(tr("This series can't be used as it is. ") + " ".join(info.problems))
+        self.what.setText(tr("Resampling makes of it: {text} {EXPORTED}").format(text=how.text, EXPORTED=EXPORTED))
         self.places.clear()
         self.places.addItems([f"missing at {place}" if how.missing else place for place in how.places])
         self.places.setVisible(bool(how.places))
@@ -74,7 +75,7 @@ class SeriesDialog(QDialog):
     def __init__(self, series: Sequence[SeriesInfo], parent: QWidget | None = None, *, resample: bool = False) -> None:
         super().__init__(parent)
         self.setObjectName("series_dialog")
-        self.setWindowTitle("Choose a series")
+        self.setWindowTitle(tr("Choose a series"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         # What can be used comes first, the largest first: most often that is the planning CT.
         self._series = sorted(series, key=lambda s: (not s.usable, s.resample is None, -s.slices))
@@ -82,7 +83,7 @@ class SeriesDialog(QDialog):
         text.setWordWrap(True)
         set_role(text, "muted" if any(_possible(s) for s in series) else "warning")
         self.table = QTableWidget(len(self._series), len(HEADERS))
-        named(self.table, "series", "Series")
+        named(self.table, "series", tr("Series"))
         self.offer = ResampleOffer()
         self.offer.choice.setChecked(resample)
         self._fill()
@@ -105,8 +106,8 @@ class SeriesDialog(QDialog):
     def _make_buttons(self) -> None:
         self.buttons = QDialogButtonBox()
         named(self.buttons, "series_buttons")
-        self.open_button = self.buttons.addButton("Open", QDialogButtonBox.ButtonRole.AcceptRole)
-        named(self.open_button, "series_open", "Open the chosen series")
+        self.open_button = self.buttons.addButton(tr("Open"), QDialogButtonBox.ButtonRole.AcceptRole)
+        named(self.open_button, "series_open", tr("Open the chosen series"))
         set_role(self.open_button, "primary")
         self.buttons.addButton(QDialogButtonBox.StandardButton.Cancel)
         self.buttons.accepted.connect(self._on_open)

@@ -26,6 +26,7 @@ from contourdesk.app.reviews import ReviewInfo, default_review_folder
 from contourdesk.app.settings import Settings
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_browser import SeriesDialog
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.review_panel import when
 
@@ -126,7 +127,10 @@ class CaseOpening(QObject):
                 self._read(info, review.resampled)
                 return
         self.failed.emit(
-            UserError("The images of this review are not there any more.", f"Look in {review.image_path}.")
+            UserError(
+                tr("The images of this review are not there any more."),
+                tr("Look in {image_path}.").format(image_path=review.image_path),
+            )
         )
 
     def _read(self, info: SeriesInfo, resample: Resample | None) -> None:
@@ -142,7 +146,7 @@ class CaseOpening(QObject):
             self.failed.emit(error)
             return
         if folder == self._autosave.folder:
-            self._autosave.state_changed.emit("This case is open already", True)
+            self._autosave.state_changed.emit(tr("This case is open already"), True)
             self.gave_up.emit()
             return
         self._page.start(
@@ -187,9 +191,11 @@ class CaseOpening(QObject):
                 return
             self._ask(
                 "take_over_dialog",
-                f"{holder.text}. Take it over?",
-                "They may be working on it now. What they have done so far comes to you. What they do from now on is "
-                "kept in a copy of their own, and they are told. The audit trail notes it.",
+                tr("{text}. Take it over?").format(text=holder.text),
+                tr(
+                    "They may be working on it now. What they have done so far comes to you. What they do from now on "
+                    "is kept in a copy of their own, and they are told. The audit trail notes it."
+                ),
                 [("Take over", "take_over", lambda: self._load(case, folder, recover=True, take_over=True))],
             )
 
@@ -199,8 +205,8 @@ class CaseOpening(QObject):
     def _ask_recovery(self, case: Case, folder: Path) -> None:
         self._ask(
             "recovery_dialog",
-            "The program ended before your last edits were saved. They are in the journal and can be recovered.",
-            "Without them the review opens as it was at its last save. The journal keeps them in any case.",
+            tr("The program ended before your last edits were saved. They are in the journal and can be recovered."),
+            tr("Without them the review opens as it was at its last save. The journal keeps them in any case."),
             [
                 ("Recover my edits", "recover", lambda: self._load(case, folder, recover=True)),
                 ("Last save", "last_save", lambda: self._load(case, folder, recover=False)),
@@ -210,8 +216,8 @@ class CaseOpening(QObject):
     def _ask_reopen(self, case: Case, folder: Path) -> None:
         self._ask(
             "reopen_dialog",
-            "There is a review of this series already.",
-            "Go on with it as you left it, or start anew; the old one is then kept beside it.",
+            tr("There is a review of this series already."),
+            tr("Go on with it as you left it, or start anew; the old one is then kept beside it."),
             [
                 ("Go on", "go_on", lambda: self._load(case, folder, recover=False)),
                 ("Start anew", "start_anew", lambda: self._start_anew(case, folder)),

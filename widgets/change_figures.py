@@ -12,6 +12,7 @@ from contourdesk.app.active_time import ActiveTime
 from contourdesk.app.figures import DEFINITIONS, Figures, Known, change_figures, seconds_of, texts, to_json
 from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _QUIET_MS = 700
@@ -154,7 +155,9 @@ class ChangeFigures(QWidget):
         self._title = ""
         self._placed = False
         self.heading = QToolButton()
-        named(self.heading, "figures_heading", "Figures on the change", "Show or hide the figures on the change")
+        named(
+            self.heading, "figures_heading", tr("Figures on the change"), tr("Show or hide the figures on the change")
+        )
         set_role(self.heading, "heading")
         self.heading.setCheckable(True)
         self.heading.setChecked(True)

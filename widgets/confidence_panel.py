@@ -23,6 +23,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
@@ -77,8 +78,8 @@ class ConfidencePanel(QWidget):
     def _make_widgets(self) -> None:
         self.overlay = QToolButton()
         tip = "Colour where the model was unsure of the active structure (K)"
-        named(self.overlay, "confidence_overlay", "Show where the model was unsure", tip)
-        self.overlay.setText("Confidence")
+        named(self.overlay, "confidence_overlay", tr("Show where the model was unsure"), tip)
+        self.overlay.setText(tr("Confidence"))
         self.overlay.setIcon(icon("confidence"))
         self.overlay.setCheckable(True)
         self.overlay.toggled.connect(self._view.set_confidence)
@@ -86,14 +87,14 @@ class ConfidencePanel(QWidget):
         named(
             self.previous,
             "look_previous",
-            "Back to the last slice that was worth a look",
-            "Back to the last one (Shift+X)",
+            tr("Back to the last slice that was worth a look"),
+            tr("Back to the last one (Shift+X)"),
         )
         self.previous.setIcon(icon("chevron-left"))
         self.previous.clicked.connect(self.previous_wanted)
         self.next = QToolButton()
-        named(self.next, "look_next", "Next slice worth a look", "Where the contour most likely needs you (X)")
-        self.next.setText("Next look")
+        named(self.next, "look_next", tr("Next slice worth a look"), tr("Where the contour most likely needs you (X)"))
+        self.next.setText(tr("Next look"))
         self.next.setIcon(icon("look"))
         self.next.clicked.connect(self.next_wanted)
         for button in (self.overlay, self.next):
@@ -102,8 +103,8 @@ class ConfidencePanel(QWidget):
         for button in (self.overlay, self.next, self.previous):
             button.setIconSize(icon_size(self))
         self.slider = QSlider(Qt.Orientation.Horizontal)
-        named(self.slider, "threshold", "Threshold of the active structure in per cent",
-              "How sure the model must be of a voxel; to the left the structure grows")  # fmt: skip
+        named(self.slider, "threshold", tr("Threshold of the active structure in per cent"),
+              tr("How sure the model must be of a voxel; to the left the structure grows"))  # fmt: skip
         self.slider.setRange(_LOW, _HIGH)
         self.slider.setPageStep(5)
         self.slider.valueChanged.connect(self._on_moved)
@@ -112,21 +113,24 @@ class ConfidencePanel(QWidget):
         self.value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.value.setMinimumWidth(self.value.fontMetrics().horizontalAdvance("100 %"))
         self.text = QLabel()
-        named(self.text, "threshold_text", "What the threshold does")
+        named(self.text, "threshold_text", tr("What the threshold does"))
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
-        self.replace = QCheckBox("Replace my edits too")
+        self.replace = QCheckBox(tr("Replace my edits too"))
         named(
-            self.replace, "threshold_replace", "Replace edits by hand too", "Otherwise what you changed by hand stays"
+            self.replace,
+            "threshold_replace",
+            tr("Replace edits by hand too"),
+            tr("Otherwise what you changed by hand stays"),
         )
         self.replace.toggled.connect(self._ask_soon)
-        self.apply_button = QPushButton("Apply")
-        named(self.apply_button, "threshold_apply", "Apply the threshold", "One step of the undo history")
+        self.apply_button = QPushButton(tr("Apply"))
+        named(self.apply_button, "threshold_apply", tr("Apply the threshold"), tr("One step of the undo history"))
         set_role(self.apply_button, "primary")
         self.apply_button.clicked.connect(self.apply)
-        self.cancel_button = QPushButton("Cancel")
-        named(self.cancel_button, "threshold_cancel", "Leave the threshold as it was")
+        self.cancel_button = QPushButton(tr("Cancel"))
+        named(self.cancel_button, "threshold_cancel", tr("Leave the threshold as it was"))
         self.cancel_button.clicked.connect(self.give_up)
 
     def _build(self) -> None:
@@ -142,7 +146,7 @@ class ConfidencePanel(QWidget):
         self._threshold = QWidget()
         row = QHBoxLayout(self._threshold)
         row.setContentsMargins(0, 0, 0, 0)
-        label = QLabel("Threshold")
+        label = QLabel(tr("Threshold"))
         label.setBuddy(self.slider)
         set_role(label, "muted")
         row.addWidget(label)
@@ -204,7 +208,7 @@ class ConfidencePanel(QWidget):
         except UserError as error:
             self.failed.emit(error)
         if self._session.revision != before:
-            self.said.emit(f"Threshold of {percent} % applied. Undo takes it back.")
+            self.said.emit(tr("Threshold of {percent} % applied. Undo takes it back.").format(percent=percent))
         self._show()
 
     def give_up(self) -> None:

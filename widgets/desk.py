@@ -18,6 +18,7 @@ from contourdesk.widgets.display_bar import DisplayBar
 from contourdesk.widgets.edit_tools import EditTools
 from contourdesk.widgets.findings import Findings
 from contourdesk.widgets.guide import Guide
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.looking import Looking
 from contourdesk.widgets.model_dialog import ModelDialog
 from contourdesk.widgets.operations_panel import OperationsPanel
@@ -190,7 +191,7 @@ class Desk(QObject):
                 self.table.set_active(s.id)
                 self.view.centre_on(s.id)
                 return
-        self.said.emit("Every other structure is decided.")
+        self.said.emit(tr("Every other structure is decided."))
 
     def step_structure(self, steps: int) -> None:
         """Make the next or previous structure of the list the active one."""

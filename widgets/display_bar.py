@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSizePolicy, QSlider, QWidget
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 from contourdesk.widgets.window_presets import WindowPreset
 
@@ -26,15 +27,15 @@ class DisplayBar(QWidget):
         self.setObjectName("display_bar")
         self._presets: tuple[WindowPreset, ...] = ()
         self.preset = QComboBox()
-        named(self.preset, "window_preset", "Display window of the image", "Display window (keys 1 to 5)")
+        named(self.preset, "window_preset", tr("Display window of the image"), tr("Display window (keys 1 to 5)"))
         self.preset.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.mode = QComboBox()
-        named(self.mode, "display_mode", "How masks are drawn", "How masks are drawn (O)")
+        named(self.mode, "display_mode", tr("How masks are drawn"), tr("How masks are drawn (O)"))
         for text, value in MODES:
             self.mode.addItem(text, value)
         self.mode.setCurrentIndex(max(self.mode.findData(mode), 0))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
-        named(self.opacity, "opacity", "Opacity of the masks in per cent", "Opacity of the masks")
+        named(self.opacity, "opacity", tr("Opacity of the masks in per cent"), tr("Opacity of the masks"))
         self.opacity.setRange(0, 100)
         self.opacity.setValue(round(opacity * 100))
         self.opacity.setFixedWidth(em(self, 6))

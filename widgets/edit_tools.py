@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.limits_box import LimitsBox
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
@@ -95,11 +96,15 @@ class EditTools(QWidget):
 
     def _brush_box(self) -> QWidget:
         self._slider = QSlider(Qt.Orientation.Horizontal)
-        named(self._slider, "brush_slider", "Brush diameter", "Brush diameter; [ and ] or Shift+wheel change it")
+        named(
+            self._slider, "brush_slider", tr("Brush diameter"), tr("Brush diameter; [ and ] or Shift+wheel change it")
+        )
         self._slider.setRange(round(BRUSH_RANGE_MM[0]), _SLIDER_MAX_MM)
         self._slider.valueChanged.connect(lambda mm: self._view.set_brush_mm(mm))
         self._spin = QDoubleSpinBox()
-        named(self._spin, "brush_size", "Brush diameter in mm", "Brush diameter; [ and ] or Shift+wheel change it")
+        named(
+            self._spin, "brush_size", tr("Brush diameter in mm"), tr("Brush diameter; [ and ] or Shift+wheel change it")
+        )
         self._spin.setRange(*BRUSH_RANGE_MM)
         self._spin.setDecimals(1)
         self._spin.setSuffix(" mm")
@@ -109,10 +114,10 @@ class EditTools(QWidget):
         grid = QGridLayout(box)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(em(self, 0.5))
-        grid.addWidget(QLabel("Brush"), 0, 0)
+        grid.addWidget(QLabel(tr("Brush")), 0, 0)
         grid.addWidget(self._slider, 0, 1)
         grid.addWidget(self._spin, 0, 2)
-        self._shape = QLabel("Shape")
+        self._shape = QLabel(tr("Shape"))
         grid.addWidget(self._shape, 1, 0)
         grid.addLayout(self._shape_row(), 1, 1, 1, 2)
         grid.setColumnStretch(1, 1)

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QLabel, QMessageBox, QPlainTextEdit, QVBoxLayout, QWidget
 
 from contourdesk.app.errors import UserError
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class ErrorDialog(QDialog):
             set_role(label, role)
             layout.addWidget(label)
         self.details = QPlainTextEdit("".join(traceback.format_exception(error)))
-        named(self.details, "error_details", "Details of the error")
+        named(self.details, "error_details", tr("Details of the error"))
         self.details.setReadOnly(True)
         self.details.setMinimumHeight(em(self, 12))
         self.details.hide()
@@ -69,11 +70,11 @@ class ErrorDialog(QDialog):
         buttons.accepted.connect(self.accept)
         where = log_file()
         if not expected:
-            more = buttons.addButton("Details", QDialogButtonBox.ButtonRole.ActionRole)
-            named(more, "error_show_details", "Show or hide the details")
+            more = buttons.addButton(tr("Details"), QDialogButtonBox.ButtonRole.ActionRole)
+            named(more, "error_show_details", tr("Show or hide the details"))
             more.clicked.connect(self._toggle_details)
         if not expected and where is not None:
-            path = QLabel(f"Log file: {where}")
+            path = QLabel(tr("Log file: {where}").format(where=where))
             named(path, "error_log")
             path.setWordWrap(True)
             path.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -99,12 +100,15 @@ def close_all_the_same(parent: QWidget, error: BaseException) -> bool:
     """Ask whether to close although the last edits could be saved nowhere."""
     fact, advice = describe(error)
     box = QMessageBox(
-        QMessageBox.Icon.Warning, "Contourdesk", f"The last edits could not be saved. {fact}", parent=parent
+        QMessageBox.Icon.Warning,
+        "Contourdesk",
+        tr("The last edits could not be saved. {fact}").format(fact=fact),
+        parent=parent,
     )
     box.setObjectName("close_unsaved_dialog")
     box.setInformativeText(advice)
-    keep = box.addButton("Keep open", QMessageBox.ButtonRole.RejectRole)
-    lose = box.addButton("Close and lose them", QMessageBox.ButtonRole.DestructiveRole)
+    keep = box.addButton(tr("Keep open"), QMessageBox.ButtonRole.RejectRole)
+    lose = box.addButton(tr("Close and lose them"), QMessageBox.ButtonRole.DestructiveRole)
     box.setDefaultButton(keep)
     box.exec()
     return box.clickedButton() is lose

@@ -29,6 +29,7 @@ from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.error_dialog import show_error
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.rtstruct_options import RtStructForm
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -41,27 +42,27 @@ class ExportDialog(QDialog):
     def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("export_dialog")
-        self.setWindowTitle("Export")
+        self.setWindowTitle(tr("Export"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._session = session
         self.runner = JobRunner(self)
         self.formats: dict[str, QCheckBox] = {}
         self.accepted_only = QRadioButton()
-        named(self.accepted_only, "export_accepted", "Export accepted structures only")
-        self.everything = QRadioButton("All that are not rejected, reviewed or not")
-        named(self.everything, "export_all", "Export all structures that are not rejected")
+        named(self.accepted_only, "export_accepted", tr("Export accepted structures only"))
+        self.everything = QRadioButton(tr("All that are not rejected, reviewed or not"))
+        named(self.everything, "export_all", tr("Export all structures that are not rejected"))
         self.accepted_only.setChecked(True)
         self.folder = QLineEdit(str(Path.home() / "contourdesk-export"))
-        named(self.folder, "export_folder", "Folder to export to")
+        named(self.folder, "export_folder", tr("Folder to export to"))
         self.warning, self.report = QLabel(), QLabel()
         self.rtstruct = RtStructForm(session.case)
         self.bar = QProgressBar()
-        named(self.bar, "export_progress", "Progress of the export")
-        self.button = QPushButton("Export")
-        named(self.button, "export_start", "Export now")
+        named(self.bar, "export_progress", tr("Progress of the export"))
+        self.button = QPushButton(tr("Export"))
+        named(self.button, "export_start", tr("Export now"))
         set_role(self.button, "primary")
-        self.close_button = QPushButton("Close")
-        named(self.close_button, "export_close", "Close")
+        self.close_button = QPushButton(tr("Close"))
+        named(self.close_button, "export_close", tr("Close"))
         self._build()
         self._connect()
         self._check()
@@ -70,24 +71,24 @@ class ExportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(*[em(self, 1.2)] * 4)
         layout.setSpacing(em(self, 0.45))
-        layout.addWidget(_heading("What"))
+        layout.addWidget(_heading(tr("What")))
         layout.addLayout(self._format_grid())
         layout.addWidget(self.rtstruct)
-        layout.addWidget(_heading("Which structures"))
+        layout.addWidget(_heading(tr("Which structures")))
         layout.addWidget(self.accepted_only)
         layout.addWidget(self.everything)
         named(self.warning, "export_warning")
         self.warning.setWordWrap(True)
         layout.addWidget(self.warning)
-        layout.addWidget(_heading("Where"))
+        layout.addWidget(_heading(tr("Where")))
         row = QHBoxLayout()
-        browse = QPushButton("Browse…")
-        named(browse, "export_browse", "Choose the folder to export to")
+        browse = QPushButton(tr("Browse…"))
+        named(browse, "export_browse", tr("Choose the folder to export to"))
         browse.clicked.connect(self._browse)
         row.addWidget(self.folder, 1)
         row.addWidget(browse)
         layout.addLayout(row)
-        named(self.report, "export_report", "What was written")
+        named(self.report, "export_report", tr("What was written"))
         self.report.setWordWrap(True)
         self.report.setTextFormat(Qt.TextFormat.PlainText)
         self.report.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -116,7 +117,7 @@ class ExportDialog(QDialog):
             box.setChecked(possible and chosen.id in _BY_DEFAULT)
             box.setEnabled(possible)
             self.formats[chosen.id] = box
-            note = QLabel(chosen.detail if possible else "needs DICOM images; these are not")
+            note = QLabel(chosen.detail if possible else tr("needs DICOM images; these are not"))
             set_role(note, "muted")
             grid.addWidget(box, row, 0)
             grid.addWidget(note, row, 1)
@@ -134,7 +135,7 @@ class ExportDialog(QDialog):
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_written)
         self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(lambda: self._end("Stopped. Nothing more was written.", "warning"))
+        self.runner.cancelled.connect(lambda: self._end(tr("Stopped. Nothing more was written."), "warning"))
 
     def _chosen(self) -> list[Structure]:
         every = self.everything.isChecked()
@@ -145,7 +146,9 @@ class ExportDialog(QDialog):
         """Say what is left out, and why nothing can be exported when it can't."""
         items = self._session.structures.items
         accepted = sum(s.decision.accepted for s in items)
-        self.accepted_only.setText(f"Accepted structures only ({accepted} of {len(items)})")
+        self.accepted_only.setText(
+            tr("Accepted structures only ({accepted} of {items})").format(accepted=accepted, items=len(items))
+        )
         chosen, warnings = self._chosen(), []
         reason = ""
         with_rtstruct = self.formats["rtstruct"].isChecked()
@@ -183,7 +186,7 @@ class ExportDialog(QDialog):
         self.button.setEnabled(not reason and not self.runner.running)
 
     def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Export to", self.folder.text())
+        chosen = QFileDialog.getExistingDirectory(self, tr("Export to"), self.folder.text())
         if chosen:
             self.folder.setText(chosen)
 
@@ -201,10 +204,10 @@ class ExportDialog(QDialog):
         )
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.report.setText("Starting…")
+        self.report.setText(tr("Starting…"))
         self.report.show()
         self.button.setEnabled(False)
-        self.close_button.setText("Stop")
+        self.close_button.setText(tr("Stop"))
         self.runner.start(job)
 
     def _on_progress(self, step: Progress) -> None:
@@ -219,14 +222,14 @@ class ExportDialog(QDialog):
         self._end("\n".join(["Written. Checked: read back and equal.", *lines]), "good")
 
     def _on_failed(self, error: BaseException) -> None:
-        self._end("Not everything was written.", "warning")
-        show_error(self, error, "Export")
+        self._end(tr("Not everything was written."), "warning")
+        show_error(self, error, tr("Export"))
 
     def _end(self, text: str, role: str) -> None:
         self.bar.hide()
         self.report.setText(text)
         set_role(self.report, role)
-        self.close_button.setText("Close")
+        self.close_button.setText(tr("Close"))
         self._check()
         self.resize(self.width(), max(self.height(), self.layout().totalHeightForWidth(self.width())))
 

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QListView, QListWidget, QListWidgetItem, QSizePolicy, QVBoxLayout, QWidget
 
 from contourdesk.app.checks import Finding
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 _WORDS = {"error": "Almost surely wrong", "warning": "Worth a look", "info": "For your information"}
@@ -20,12 +21,15 @@ class FindingsList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.heading = QLabel("Checks")
+        self.heading = QLabel(tr("Checks"))
         named(self.heading, "findings_heading")
         set_role(self.heading, "heading")
         self.list = QListWidget()
         named(
-            self.list, "findings", "Findings of the automatic checks", "Click a line, or press Enter on it, to go there"
+            self.list,
+            "findings",
+            tr("Findings of the automatic checks"),
+            tr("Click a line, or press Enter on it, to go there"),
         )
         self.list.setWordWrap(True)
         self.list.setIconSize(icon_size(self, 0.9))
@@ -46,16 +50,16 @@ class FindingsList(QWidget):
     def clear(self) -> None:
         """Show nothing, as before any check."""
         self.list.clear()
-        self._say("Checks")
+        self._say(tr("Checks"))
 
     def set_checking(self) -> None:
         """Say that checks are running; what was found before stays, for it mostly still holds."""
-        self._say("Checking…")
+        self._say(tr("Checking…"))
 
     def set_failed(self) -> None:
         """Say that the checks could not be made."""
         self.list.clear()
-        self._say("The checks failed; see the log")
+        self._say(tr("The checks failed; see the log"))
 
     def set_found(self, found: Sequence[Finding]) -> None:
         """List what was found."""
@@ -64,7 +68,7 @@ class FindingsList(QWidget):
         for finding in found:
             item = QListWidgetItem(icon(f"finding-{finding.severity}"), finding.text)
             item.setData(Qt.ItemDataRole.UserRole, finding)
-            item.setToolTip(f"{_WORDS[finding.severity]}. Click to go there.")
+            item.setToolTip(tr("{severity}. Click to go there.").format(severity=_WORDS[finding.severity]))
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{_WORDS[finding.severity]}: {finding.text}")
             self.list.addItem(item)
         self.list.setCurrentRow(min(row, len(found) - 1))
@@ -72,7 +76,7 @@ class FindingsList(QWidget):
         notes = len(found) - grave
         parts = [f"{grave} to look at"] if grave else []
         parts += [f"{notes} note{'s' if notes != 1 else ''}"] if notes else []
-        self._say(f"Checks: {', '.join(parts) or 'nothing found'}")
+        self._say(tr("Checks: {parts}").format(parts=", ".join(parts) or "nothing found"))
 
     def _say(self, text: str) -> None:
         self.heading.setText(text)

@@ -11,6 +11,7 @@ from contourdesk.app.finding import Finding
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 
 
 class Guide(QObject):
@@ -51,7 +52,7 @@ class Guide(QObject):
             return
         if self._revision != self._session.revision:
             self._waiting = True
-            self.said.emit("Looking for slices that are worth a look…")
+            self.said.emit(tr("Looking for slices that are worth a look…"))
             self._score()
             return
         self._go()
@@ -59,7 +60,9 @@ class Guide(QObject):
     def previous(self) -> None:
         """Go back to where `next` led before."""
         if self._at <= 0:
-            self.said.emit("This was the first slice that you were led to." if self._trail else "Go to the next first.")
+            self.said.emit(
+                tr("This was the first slice that you were led to.") if self._trail else tr("Go to the next first.")
+            )
             return
         self._at -= 1
         self._show(self._trail[self._at])
@@ -94,7 +97,7 @@ class Guide(QObject):
         spots = [s for s in listed(self._scored, self._findings, session.structures.grid) if s.structure_id in there]
         spot = next_spot(spots, self._visited)
         if spot is None:
-            self.said.emit("No slice of an undecided structure stands out.")
+            self.said.emit(tr("No slice of an undecided structure stands out."))
             return
         self._visited.pop(spot.key, None)
         self._visited[spot.key] = None
@@ -106,7 +109,9 @@ class Guide(QObject):
     def _show(self, spot: Spot, total: int = 0, seen: int = 0) -> None:
         structure = next((s for s in self._session.structures if s.id == spot.structure_id), None)  # type: ignore[union-attr]
         if structure is None:
-            self.said.emit("That structure is not there any more.")
+            self.said.emit(tr("That structure is not there any more."))
             return
         self.wanted.emit(spot)
-        self.said.emit(spot.text(structure.name) + (f"  ({seen} of {total})" if total else ""))
+        self.said.emit(
+            spot.text(structure.name) + (tr("  ({seen} of {total})").format(seen=seen, total=total) if total else "")
+        )

@@ -14,6 +14,7 @@ from contourdesk.app.journal import Journal
 from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.desk import Desk
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.notice import Notice
 
 
@@ -42,12 +43,12 @@ class Keeping(QObject):
         self._findings = None
         self._desk.set_read_only(bool(session.read_only))
         if session.read_only:
-            self._autosave.state_changed.emit("Read-only", False)
+            self._autosave.state_changed.emit(tr("Read-only"), False)
             self.notice.tell(
-                f"{session.read_only} You are looking on and can change nothing.",
-                "Take over…",
+                tr("{read_only} You are looking on and can change nothing.").format(read_only=session.read_only),
+                tr("Take over…"),
                 lambda: self.take_over_wanted.emit(session, folder),
-                "Go on with this review yourself; you are asked first",
+                tr("Go on with this review yourself; you are asked first"),
             )
         else:
             self.notice.tell("")

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from contourdesk.app.limits import Limits, SliceRange
 from contourdesk.app.review import Change, ReviewSession
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -32,7 +33,7 @@ class LimitsBox(QWidget):
         self._view = view
         self._session: ReviewSession | None = None
         self.head = QToolButton()
-        named(self.head, "limits_head", "Limits of all edits", "Where tools and operations may change anything")
+        named(self.head, "limits_head", tr("Limits of all edits"), tr("Where tools and operations may change anything"))
         self.head.setCheckable(True)
         self.head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.head.toggled.connect(self._unfold)
@@ -48,41 +49,45 @@ class LimitsBox(QWidget):
         self._say()
 
     def _make_body(self) -> None:
-        self.over_locked = QCheckBox("May grow over locked structures")
-        named(self.over_locked, "limits_over_locked", "May grow over locked structures")
-        self.over_locked.setToolTip("Locked structures are never changed. Without this, others don't grow over them.")
+        self.over_locked = QCheckBox(tr("May grow over locked structures"))
+        named(self.over_locked, "limits_over_locked", tr("May grow over locked structures"))
+        self.over_locked.setToolTip(
+            tr("Locked structures are never changed. Without this, others don't grow over them.")
+        )
         self.plane = QComboBox()
-        named(self.plane, "limits_plane", "Slices that may change", "Change these slices only")
-        self.plane.addItem("All slices", "")
+        named(self.plane, "limits_plane", tr("Slices that may change"), tr("Change these slices only"))
+        self.plane.addItem(tr("All slices"), "")
         for plane in _PLANES:
-            self.plane.addItem(f"{plane.capitalize()} slices", plane)
+            self.plane.addItem(tr("{plane} slices").format(plane=plane.capitalize()), plane)
         self.first, self.last = QSpinBox(), QSpinBox()
         self._ends = QWidget()
         row = QHBoxLayout(self._ends)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(em(self, 0.2))
         for spin, name, word in ((self.first, "limits_first", "From"), (self.last, "limits_last", "To")):
-            named(spin, name, f"{word} slice", f"{word} this slice")
+            named(spin, name, tr("{word} slice").format(word=word), tr("{word} this slice").format(word=word))
             spin.setKeyboardTracking(False)
             button = QToolButton()
-            named(button, f"{name}_here", f"{word} the slice shown", "Take the slice shown")
+            named(button, f"{name}_here", tr("{word} the slice shown").format(word=word), tr("Take the slice shown"))
             button.setText(word)
             button.clicked.connect(lambda _=False, spin=spin: spin.setValue(self._shown()))
             row.addWidget(button)
             row.addWidget(spin, 1)
             spin.valueChanged.connect(self._apply)
         self.inside = QComboBox()
-        named(self.inside, "limits_inside", "Only inside a structure", "Change voxels inside this structure only")
+        named(
+            self.inside, "limits_inside", tr("Only inside a structure"), tr("Change voxels inside this structure only")
+        )
         self.inside.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         grid = QGridLayout(self._body)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(em(self, 0.25))
         grid.setColumnStretch(1, 1)
         grid.addWidget(self.over_locked, 0, 0, 1, 2)
-        grid.addWidget(QLabel("Change"), 1, 0)
+        grid.addWidget(QLabel(tr("Change")), 1, 0)
         grid.addWidget(self.plane, 1, 1)
         grid.addWidget(self._ends, 2, 0, 1, 2)
-        grid.addWidget(QLabel("Inside"), 3, 0)
+        grid.addWidget(QLabel(tr("Inside")), 3, 0)
         grid.addWidget(self.inside, 3, 1)
         self.over_locked.toggled.connect(self._apply)
         self.plane.currentIndexChanged.connect(self._on_plane)
@@ -114,7 +119,7 @@ class LimitsBox(QWidget):
         chosen = self.inside.currentData()
         with QSignalBlocker(self.inside):
             self.inside.clear()
-            self.inside.addItem("Anywhere", "")
+            self.inside.addItem(tr("Anywhere"), "")
             for structure in () if self._session is None else self._session.structures:
                 self.inside.addItem(structure.name, structure.id)
             self.inside.setCurrentIndex(max(0, self.inside.findData(chosen)))

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBox
 
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.look_view import LookView
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -36,10 +37,10 @@ class LoadingPage(QWidget):
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
         self.bar = QProgressBar()
-        named(self.bar, "loading_progress", "Progress of reading")
+        named(self.bar, "loading_progress", tr("Progress of reading"))
         self.bar.setTextVisible(False)
-        self.cancel_button = QPushButton("Cancel")
-        named(self.cancel_button, "loading_cancel", "Cancel reading")
+        self.cancel_button = QPushButton(tr("Cancel"))
+        named(self.cancel_button, "loading_cancel", tr("Cancel reading"))
         self.cancel_button.clicked.connect(self.cancel)
         self.look = LookView()
         self.runner.progressed.connect(self._on_progress)
@@ -95,7 +96,7 @@ class LoadingPage(QWidget):
 
     def cancel(self) -> None:
         """Stop reading."""
-        self.text.setText("Stopping…")
+        self.text.setText(tr("Stopping…"))
         self.cancel_button.setEnabled(False)
         self._stopped = True
         self._next = None

@@ -8,6 +8,7 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from contourdesk.app.jobs import Look
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import named
 
 _INK = QColor("#c9d1db")
@@ -21,7 +22,7 @@ class LookView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        named(self, "first_look", "First slice")
+        named(self, "first_look", tr("First slice"))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self._image: QImage | None = None
         self._ratio = 1.0  # height to width

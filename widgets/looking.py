@@ -11,6 +11,7 @@ from contourdesk.app.settings import Settings
 from contourdesk.app.structures import Mask
 from contourdesk.app.volume import Volume
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.measure_bar import MeasureBar
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.structure_table import StructureTable
@@ -62,7 +63,7 @@ class Looking(QObject):
 
     def _on_measured(self, made: Measurement | None) -> None:
         if made is None:
-            self.said.emit("The structure is empty: there is nothing to measure.")
+            self.said.emit(tr("The structure is empty: there is nothing to measure."))
         elif self._session is not None:
             self._view.marks.measurements.add(made)
 
@@ -73,5 +74,5 @@ class Looking(QObject):
 
 
 def _measured(volume: Volume, name: str, mask: Mask) -> Job[Measurement | None]:
-    yield Progress(0, 1, "Measuring")
+    yield Progress(0, 1, tr("Measuring"))
     return structure(volume, name, mask)

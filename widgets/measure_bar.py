@@ -9,6 +9,7 @@ from qtpy.QtGui import QGuiApplication, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QToolButton, QVBoxLayout, QWidget
 
 from contourdesk.app.measuring import Measurement
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.measurements import Measurements
 from contourdesk.widgets.theme import em, named
 
@@ -38,7 +39,12 @@ class MeasureBar(QWidget):
         self.setObjectName("measure_bar")
         self._measurements = measurements
         self.list = _List()
-        named(self.list, "measurements", "Measurements", "Click to go there, Del removes; they are not kept on closing")
+        named(
+            self.list,
+            "measurements",
+            tr("Measurements"),
+            tr("Click to go there, Del removes; they are not kept on closing"),
+        )
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.itemClicked.connect(lambda item: self.chosen.emit(item.data(Qt.ItemDataRole.UserRole)))
         self.list.itemActivated.connect(lambda item: self.chosen.emit(item.data(Qt.ItemDataRole.UserRole)))

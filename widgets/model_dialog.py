@@ -28,6 +28,7 @@ from contourdesk.app.jobs import Job, Progress
 from contourdesk.inference import model_library as library
 from contourdesk.inference.model_library import SITES, Entry
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _KINDS = {"bundled": "came with the program", "folder": "used where it lies", "unpacked": "unpacked from a zip"}
@@ -47,7 +48,7 @@ class ModelDialog(QDialog):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("model_dialog")
-        self.setWindowTitle("Models")
+        self.setWindowTitle(tr("Models"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._entries: dict[str, Entry] = {}
         self._defaults: dict[str, str] = {}
@@ -63,15 +64,15 @@ class ModelDialog(QDialog):
 
     def _make_widgets(self) -> None:
         self.list = QListWidget()
-        named(self.list, "model_list", "Models")
+        named(self.list, "model_list", tr("Models"))
         self.list.currentItemChanged.connect(lambda *_: self._show())
         self.about = QTextBrowser()
-        named(self.about, "model_about", "The chosen model")
+        named(self.about, "model_about", tr("The chosen model"))
         self.about.setOpenLinks(False)
         self.add_folder, self.add_zip, self.remove = (
-            QPushButton("Add folder…"),
-            QPushButton("Add zip…"),
-            QPushButton("Remove"),
+            QPushButton(tr("Add folder…")),
+            QPushButton(tr("Add zip…")),
+            QPushButton(tr("Remove")),
         )
         for button, name, tip, slot in (
             (
@@ -92,25 +93,25 @@ class ModelDialog(QDialog):
             button.setAutoDefault(False)
             button.clicked.connect(slot)
         self.site = QComboBox()
-        named(self.site, "model_site", "Body site")
+        named(self.site, "model_site", tr("Body site"))
         for site in SITES:
             self.site.addItem(site.capitalize(), site)
         self.site.currentIndexChanged.connect(self._show)
-        self.default = QPushButton("Make it the default")
-        named(self.default, "model_default", "Make the model the default of the body site",
-              "For images whose description names this body site, unless you choose another")  # fmt: skip
+        self.default = QPushButton(tr("Make it the default"))
+        named(self.default, "model_default", tr("Make the model the default of the body site"),
+              tr("For images whose description names this body site, unless you choose another"))  # fmt: skip
         self.default.setAutoDefault(False)
         self.default.clicked.connect(self._on_default)
         self.text = QLabel()
-        named(self.text, "model_text", "What is being done")
+        named(self.text, "model_text", tr("What is being done"))
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
         self.bar = QProgressBar()
-        named(self.bar, "model_progress", "Progress of reading a model")
+        named(self.bar, "model_progress", tr("Progress of reading a model"))
         self.bar.setTextVisible(False)
-        self.stop = QPushButton("Stop")
-        named(self.stop, "model_stop", "Stop reading the model")
+        self.stop = QPushButton(tr("Stop"))
+        named(self.stop, "model_stop", tr("Stop reading the model"))
         self.stop.setAutoDefault(False)
         self.stop.clicked.connect(self.runner.cancel)
 
@@ -123,7 +124,7 @@ class ModelDialog(QDialog):
         left.addLayout(row)
         right.addWidget(self.about, 1)
         row = QHBoxLayout()
-        label = QLabel("Body site")
+        label = QLabel(tr("Body site"))
         set_role(label, "muted")
         label.setBuddy(self.site)
         row.addWidget(label)
@@ -160,13 +161,13 @@ class ModelDialog(QDialog):
         super().done(result)
 
     def _ask_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Add a model folder")
+        chosen = QFileDialog.getExistingDirectory(self, tr("Add a model folder"))
         if chosen:
             self.add(Path(chosen))
 
     def _ask_zip(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(
-            self, "Add a model from a zip", "", "Zip archives (*.zip);;All files (*)"
+            self, tr("Add a model from a zip"), "", tr("Zip archives (*.zip);;All files (*)")
         )
         if chosen:
             self.add(Path(chosen))
@@ -176,12 +177,17 @@ class ModelDialog(QDialog):
         if entry is None:
             return
         what = "Its unpacked files are deleted." if entry.kind == "unpacked" else "Its folder is left as it is."
-        box = QMessageBox(QMessageBox.Icon.Question, "Contourdesk", f"Remove the model {entry.name}?", parent=self)
+        box = QMessageBox(
+            QMessageBox.Icon.Question,
+            "Contourdesk",
+            tr("Remove the model {name}?").format(name=entry.name),
+            parent=self,
+        )
         box.setObjectName("model_remove_dialog")
         box.setTextFormat(Qt.TextFormat.PlainText)
         box.setInformativeText(what)
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        yes = box.addButton("Remove", QMessageBox.ButtonRole.AcceptRole)
+        yes = box.addButton(tr("Remove"), QMessageBox.ButtonRole.AcceptRole)
         yes.setObjectName("model_remove_yes")
         box.addButton(QMessageBox.StandardButton.Cancel)
         box.buttonClicked.connect(
@@ -201,7 +207,7 @@ class ModelDialog(QDialog):
     def _start(self, job: Job[Listed], *, changes: bool = False) -> None:
         self._changes = changes
         self.runner.start(job, harmless=not changes)
-        self._show_running("Reading the models…")
+        self._show_running(tr("Reading the models…"))
 
     # -- slots ----------------------------------------------------------------------------------------------------
 
@@ -230,11 +236,11 @@ class ModelDialog(QDialog):
             self.changed.emit()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._show_running("Nothing was added or changed." if self._changes else "")
+        self._show_running(tr("Nothing was added or changed.") if self._changes else "")
         self.failed.emit(error)
 
     def _on_cancelled(self) -> None:
-        self._show_running("Stopped. Nothing was added.")
+        self._show_running(tr("Stopped. Nothing was added."))
 
     def _entry(self) -> Entry | None:
         item = self.list.currentItem()
@@ -245,7 +251,7 @@ class ModelDialog(QDialog):
         self.about.setHtml("" if entry is None else about(entry, self._defaults))
         is_default = entry is not None and self._defaults.get(site) == entry.name
         free = not self.runner.running
-        self.default.setText("It is the default" if is_default else "Make it the default")
+        self.default.setText(tr("It is the default") if is_default else tr("Make it the default"))
         self.default.setEnabled(entry is not None and not is_default and free)
         self.remove.setEnabled(entry is not None and entry.kind != "bundled" and free)
 
@@ -298,7 +304,7 @@ def _line(entry: Entry, defaults: Mapping[str, str]) -> str:
 
 
 def _listing(show: str = "") -> Job[Listed]:
-    yield Progress(0, 0, "Reading the models…")
+    yield Progress(0, 0, tr("Reading the models…"))
     return library.list_models(), library.defaults(), show
 
 
@@ -308,6 +314,6 @@ def _then_listing(job: Job[Entry | None], show: str = "") -> Job[Listed]:
 
 
 def _as_job(action: Callable[[], None]) -> Job[Entry | None]:
-    yield Progress(0, 0, "Working…")
+    yield Progress(0, 0, tr("Working…"))
     action()
     return None

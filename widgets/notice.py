@@ -7,6 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QWidget
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 
@@ -15,15 +16,15 @@ class Notice(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        named(self, "notice", "Notice")
+        named(self, "notice", tr("Notice"))
         set_role(self, "notice")
         self._action: Callable[[], None] | None = None
         self.label, self.button = QLabel(), QPushButton()
-        named(self.label, "notice_text", "Notice")
+        named(self.label, "notice_text", tr("Notice"))
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        named(self.button, "notice_button", "Act on the notice")
+        named(self.button, "notice_button", tr("Act on the notice"))
         self.button.clicked.connect(self._on_clicked)
         row = QHBoxLayout(self)
         row.setContentsMargins(em(self, 0.7), em(self, 0.3), em(self, 0.5), em(self, 0.3))

@@ -23,6 +23,7 @@ from contourdesk.app.operations import OPERATIONS, Field, Operation, Scene, Valu
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -61,31 +62,31 @@ class OperationsPanel(QWidget):
         self._timer.setInterval(_QUIET_MS)
         self._timer.timeout.connect(self._preview)
         self.choice = QComboBox()
-        named(self.choice, "operation", "Operation on the whole structure")
-        self.choice.addItem("Whole structure…", None)
+        named(self.choice, "operation", tr("Operation on the whole structure"))
+        self.choice.addItem(tr("Whole structure…"), None)
         for operation in OPERATIONS:
             self.choice.addItem(operation.text, operation)
             self.choice.setItemData(self.choice.count() - 1, operation.tip, Qt.ItemDataRole.ToolTipRole)
         self.choice.setMaxVisibleItems(20)
         self.choice.currentIndexChanged.connect(self._on_chosen)
         self.text = QLabel()
-        named(self.text, "operation_text", "What the operation does")
+        named(self.text, "operation_text", tr("What the operation does"))
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
         self.text.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.text.setMinimumHeight(em(self, 2.6))  # docks don't ask for the height of broken lines
-        self.apply_button = QPushButton("Apply")
+        self.apply_button = QPushButton(tr("Apply"))
         named(
             self.apply_button,
             "operation_apply",
-            "Apply the operation to the active structure",
-            "Apply to the active structure (Enter)",
+            tr("Apply the operation to the active structure"),
+            tr("Apply to the active structure (Enter)"),
         )
         set_role(self.apply_button, "primary")
         self.apply_button.clicked.connect(self.apply)
-        self.close_button = QPushButton("Cancel")
-        named(self.close_button, "operation_cancel", "Give up the operation", "Give up (Esc)")
+        self.close_button = QPushButton(tr("Cancel"))
+        named(self.close_button, "operation_cancel", tr("Give up the operation"), tr("Give up (Esc)"))
         self.close_button.clicked.connect(self.give_up)
         self._fields = QWidget()
         self._grid = QGridLayout(self._fields)
@@ -173,7 +174,7 @@ class OperationsPanel(QWidget):
             self.failed.emit(error)
             return
         if self._session.revision == before:
-            self.said.emit(f"{operation.text}: nothing to change.")
+            self.said.emit(tr("{text}: nothing to change.").format(text=operation.text))
 
     # -- the question and its answer ------------------------------------------------------------------------------
 
@@ -223,7 +224,7 @@ class OperationsPanel(QWidget):
         plane = self._view.planes[self._view.current_plane].plane
         axis = 0 if plane is None else plane.slice_axis
         scene = Scene(case.volume, others, self._view.cross_index, axis, self._hidden())
-        self._say(f"{operation.tip} Working…")
+        self._say(tr("{tip} Working…").format(tip=operation.tip))
         job = apply(operation, structure.mask, scene, self._values())
         self.runner.start(within(job, self._session.structures, structure.id, self._session.limits), harmless=True)
 
@@ -235,7 +236,7 @@ class OperationsPanel(QWidget):
         self._made = (self._asked, mask)
         grid = self._session.structures.grid
         before, after = structure.mask.count * grid.voxel_ml, mask.count * grid.voxel_ml
-        self._say(f"{operation.tip} {before:.2f} → {after:.2f} ml.")
+        self._say(tr("{tip} {before:.2f} → {after:.2f} ml.").format(tip=operation.tip, before=before, after=after))
         self._view.set_proposal(mask)
         self._reveal()
         if self._apply_when_ready:

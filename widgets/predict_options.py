@@ -27,6 +27,7 @@ from contourdesk.app.geometry import Box, whole_box
 from contourdesk.app.naming import suggest
 from contourdesk.inference.model_library import Entry
 from contourdesk.inference.options import Options
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 WHOLE, SLICES, VIEWS = "whole", "slices", "views"
@@ -64,7 +65,10 @@ class PredictOptions(QWidget):
         self.visible_box: Callable[[], Box] | None = None  # what the views show
         self.header = QToolButton()
         named(
-            self.header, "segment_options", "Options of the segmentation", "Organs, part of the image, mirroring, folds"
+            self.header,
+            "segment_options",
+            tr("Options of the segmentation"),
+            tr("Organs, part of the image, mirroring, folds"),
         )
         self.header.setAutoRaise(True)
         self.header.setArrowType(Qt.ArrowType.RightArrow)
@@ -72,14 +76,14 @@ class PredictOptions(QWidget):
         self.header.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.header.clicked.connect(self.open)
         self.info = QLabel()
-        named(self.info, "segment_options_info", "About the options")
+        named(self.info, "segment_options_info", tr("About the options"))
         self.info.setWordWrap(True)
         self.info.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.info, "muted")
         self._make_organs()
         self._make_part()
-        self.mirroring = QCheckBox("Mirroring")
-        named(self.mirroring, "segment_mirroring", "Also run mirror images and take the mean")
+        self.mirroring = QCheckBox(tr("Mirroring"))
+        named(self.mirroring, "segment_mirroring", tr("Also run mirror images and take the mean"))
         self.mirroring.setChecked(True)
         self.mirroring.toggled.connect(self._show_header)
         self._folds = QWidget()
@@ -91,32 +95,36 @@ class PredictOptions(QWidget):
 
     def _make_organs(self) -> None:
         self.organs = QListWidget()
-        named(self.organs, "segment_organs", "Structures to segment", "Structures to segment; Space ticks one")
+        named(self.organs, "segment_organs", tr("Structures to segment"), tr("Structures to segment; Space ticks one"))
         self.organs.setFixedHeight(em(self, 6.4))
         self.organs.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.organs.itemChanged.connect(self._show_header)
         self.all_button, self.none_button = QToolButton(), QToolButton()
         for button, text, ticked in ((self.all_button, "All", True), (self.none_button, "None", False)):
             button.setText(text)
-            named(button, f"segment_organs_{text.lower()}", f"Tick {text.lower()} of the structures")
+            named(
+                button,
+                f"segment_organs_{text.lower()}",
+                tr("Tick {which} of the structures").format(which=text.lower()),
+            )
             button.clicked.connect(lambda _=False, ticked=ticked: self._tick_all(ticked))
 
     def _make_part(self) -> None:
         self.part = QComboBox()
-        named(self.part, "segment_part", "Part of the image to segment")
+        named(self.part, "segment_part", tr("Part of the image to segment"))
         for text, value in _PARTS:
             self.part.addItem(text, value)
         self.part.currentIndexChanged.connect(self._show_part)
         self.first, self.last = QSpinBox(), QSpinBox()
         for spin, name in ((self.first, "first"), (self.last, "last")):
-            named(spin, f"segment_{name}_slice", f"{name.capitalize()} slice to segment")
+            named(spin, f"segment_{name}_slice", tr("{which} slice to segment").format(which=name.capitalize()))
             spin.setKeyboardTracking(False)
             spin.valueChanged.connect(self._show_header)
         self._slices = QWidget()
         row = QHBoxLayout(self._slices)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.first, 1)
-        row.addWidget(QLabel("to"))
+        row.addWidget(QLabel(tr("to")))
         row.addWidget(self.last, 1)
 
     def _build(self) -> None:
@@ -125,7 +133,7 @@ class PredictOptions(QWidget):
         grid.setVerticalSpacing(em(self, 0.3))
         ticks = QVBoxLayout()
         ticks.setSpacing(em(self, 0.2))
-        organs = QLabel("Organs")
+        organs = QLabel(tr("Organs"))
         set_role(organs, "muted")
         organs.setBuddy(self.organs)
         for widget in (organs, self.all_button, self.none_button):
@@ -133,7 +141,7 @@ class PredictOptions(QWidget):
         ticks.addStretch(1)
         grid.addLayout(ticks, 0, 0)
         grid.addWidget(self.organs, 0, 1)
-        part = QLabel("Part")
+        part = QLabel(tr("Part"))
         set_role(part, "muted")
         part.setBuddy(self.part)
         grid.addWidget(part, 1, 0)
@@ -144,7 +152,7 @@ class PredictOptions(QWidget):
         grid.addWidget(self.info, 5, 0, 1, 2)
         # A frame beside the panel: a small screen has no room for it between the list and the button.
         self.body = _Popup(self)
-        named(self.body, "segment_options_frame", "Options of the segmentation")
+        named(self.body, "segment_options_frame", tr("Options of the segmentation"))
         self.body.setLayout(grid)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -182,15 +190,15 @@ class PredictOptions(QWidget):
         if known and not can_mirror:
             self.mirroring.setChecked(False)
         if not known or entry is None:
-            self.info.setText("The model is being read…" if entry is not None else "")
+            self.info.setText(tr("The model is being read…") if entry is not None else "")
             return
         if entry.passes > 1:
-            self.mirroring.setText(f"Mirroring ({entry.passes} passes, more exact)")
-            self.mirroring.setToolTip("Without, it is that many times faster and a little less exact")
+            self.mirroring.setText(tr("Mirroring ({passes} passes, more exact)").format(passes=entry.passes))
+            self.mirroring.setToolTip(tr("Without, it is that many times faster and a little less exact"))
         else:
-            self.mirroring.setText("Mirroring: this model has none")
-            self.mirroring.setToolTip("It was trained without mirror images, so it never runs them")
-        self.info.setText(f"Runs on {device}." if device else "")
+            self.mirroring.setText(tr("Mirroring: this model has none"))
+            self.mirroring.setToolTip(tr("It was trained without mirror images, so it never runs them"))
+        self.info.setText(tr("Runs on {device}.").format(device=device) if device else "")
 
     def show_failure(self, text: str) -> None:
         """Say that the model can't be read."""
@@ -214,9 +222,9 @@ class PredictOptions(QWidget):
         """
         organs, folds = self._ticked_organs(), self._ticked_folds()
         if self.organs.count() and not organs:
-            raise UserError("No structure is ticked.", "Tick at least one under Options.")
+            raise UserError(tr("No structure is ticked."), tr("Tick at least one under Options."))
         if self._fold_boxes and not folds:
-            raise UserError("No fold of the model is ticked.", "Tick at least one under Options.")
+            raise UserError(tr("No fold of the model is ticked."), tr("Tick at least one under Options."))
         every = len(organs) == self.organs.count()
         options = Options(
             organs=None if every else tuple(organs),
@@ -250,7 +258,7 @@ class PredictOptions(QWidget):
             return None
         if part == SLICES:
             if self.first.value() > self.last.value():
-                raise UserError("The first slice lies behind the last.", "Correct the slices under Options.")
+                raise UserError(tr("The first slice lies behind the last."), tr("Correct the slices under Options."))
             box: Box = (slice(self.first.value() - 1, self.last.value()), *whole_box(self._shape)[1:])
         else:
             box = self.visible_box() if self.visible_box is not None else whole_box(self._shape)
@@ -286,12 +294,16 @@ class PredictOptions(QWidget):
                 item.widget().deleteLater()
         self._fold_boxes = {}
         if len(folds) > 1:
-            label = QLabel("Folds")
+            label = QLabel(tr("Folds"))
             set_role(label, "muted")
             self._fold_row.addWidget(label)
             for name in folds:
                 box = QCheckBox(name.removeprefix("fold_"))
-                named(box, f"segment_{name}", f"Run fold {name.removeprefix('fold_')} of the model")
+                named(
+                    box,
+                    f"segment_{name}",
+                    tr("Run fold {number} of the model").format(number=name.removeprefix("fold_")),
+                )
                 box.setChecked(True)
                 box.toggled.connect(self._show_header)
                 self._fold_boxes[name] = box
@@ -306,5 +318,5 @@ class PredictOptions(QWidget):
 
     def _show_header(self, *_: object) -> None:
         summary = self.summary()
-        self.header.setText(f"Options: {summary}" if summary else "Options")
-        self.header.setToolTip(summary or "Organs, part of the image, mirroring, folds")
+        self.header.setText(tr("Options: {summary}").format(summary=summary) if summary else tr("Options"))
+        self.header.setToolTip(summary or tr("Organs, part of the image, mirroring, folds"))

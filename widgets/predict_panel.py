@@ -26,6 +26,7 @@ from contourdesk.app.volume import Volume
 from contourdesk.inference.model_library import Entry, defaults, site_of
 from contourdesk.inference.options import Options, Prediction
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.predict_options import PredictOptions
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
@@ -45,21 +46,21 @@ def segment(
     `name` is the model's in the library, where its weights are known; empty for a folder that is not in it.
     Raises UserError for a broken model, one that changed since it was added, or a device that isn't there.
     """
-    yield Progress(0, 0, "Starting PyTorch…")
+    yield Progress(0, 0, tr("Starting PyTorch…"))
     from contourdesk.inference.device import choose_device
     from contourdesk.inference.model_library import load
     from contourdesk.inference.nnunet import load_models
     from contourdesk.inference.predict import predict
 
-    yield Progress(0, 0, "Loading the model…")
+    yield Progress(0, 0, tr("Loading the model…"))
     models = load(name, folds) if name else load_models(folder, folds)
-    yield Progress(0, 0, "Preparing the image…")
+    yield Progress(0, 0, tr("Preparing the image…"))
     return (yield from predict(volume, models, choose_device(device), options))
 
 
 def read_model(folder: Path, device: str) -> Job[tuple[Entry, str]]:
     """Job: what is to be known of a model, and the device it would run on, in words. Raises UserError."""
-    yield Progress(0, 0, "Reading the model…")
+    yield Progress(0, 0, tr("Reading the model…"))
     from contourdesk.inference.device import choose_device, describe
     from contourdesk.inference.model_library import read_entry
 
@@ -91,38 +92,38 @@ class PredictPanel(QWidget):
         self.reader = JobRunner(self)
         self._reading: Path | None = None
         self.model = QComboBox()
-        named(self.model, "model", "Model")
+        named(self.model, "model", tr("Model"))
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(12)
         for folder in models:
             self.model.addItem(folder.name, folder)
         self.model.activated.connect(self._on_model)
         self.manage = QToolButton()
-        named(self.manage, "models", "Models", "Models: what they are, add, remove, default of a body site")
+        named(self.manage, "models", tr("Models"), tr("Models: what they are, add, remove, default of a body site"))
         self.manage.setIcon(icon("models"))
         self.manage.setIconSize(icon_size(self))
         self.manage.clicked.connect(self.manage_wanted)
         self.options = PredictOptions()
         self.options.unfolded.connect(self._read)
         self.device = QComboBox()
-        named(self.device, "device", "Device that the model runs on")
+        named(self.device, "device", tr("Device that the model runs on"))
         for text, value in DEVICES:
             self.device.addItem(text, value)
         self.device.setCurrentIndex(max(self.device.findData(device), 0))
         self.button = QPushButton(icon("segment"), "Segment")
-        named(self.button, "segment", "Segment", "Propose structures with the model (Ctrl+G)")
+        named(self.button, "segment", tr("Segment"), tr("Propose structures with the model (Ctrl+G)"))
         set_role(self.button, "primary")
-        self.cancel_button = QPushButton("Cancel")
-        named(self.cancel_button, "cancel_segment", "Cancel the segmentation")
+        self.cancel_button = QPushButton(tr("Cancel"))
+        named(self.cancel_button, "cancel_segment", tr("Cancel the segmentation"))
         self.bar = QProgressBar()
-        named(self.bar, "segment_progress", "Progress of the segmentation")
+        named(self.bar, "segment_progress", tr("Progress of the segmentation"))
         self.text = QLabel()
         named(self.text, "segment_text")
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.text, "muted")
         self.needs = QLabel()
-        named(self.needs, "segment_needs", "Where the segmentation runs and the memory it needs")
+        named(self.needs, "segment_needs", tr("Where the segmentation runs and the memory it needs"))
         self.needs.setWordWrap(True)
         set_role(self.needs, "muted")
         self.status = QWidget()  # how the segmentation goes; the window may show it elsewhere
@@ -132,7 +133,7 @@ class PredictPanel(QWidget):
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
-        self.runner.cancelled.connect(lambda: self._end("Cancelled. Nothing was changed."))
+        self.runner.cancelled.connect(lambda: self._end(tr("Cancelled. Nothing was changed.")))
         self.reader.succeeded.connect(self._on_read)
         self.reader.failed.connect(lambda error: self.options.show_failure(str(error)))
         self.reader.cancelled.connect(self._read)
@@ -242,7 +243,7 @@ class PredictPanel(QWidget):
             return
         try:
             if folder is None:
-                raise UserError("There is no model.", "Add one with the button beside the list of models.")
+                raise UserError(tr("There is no model."), tr("Add one with the button beside the list of models."))
             options, folds = self.options.chosen()
         except UserError as error:
             self.failed.emit(error)
@@ -251,7 +252,7 @@ class PredictPanel(QWidget):
         name = self._entries[folder].name if folder in self._entries else ""
         volume = self._session.case.volume
         self.runner.start(segment(volume, folder, self.device.currentData(), options, folds, name), harmless=True)
-        self.text.setText("Starting…")
+        self.text.setText(tr("Starting…"))
         self.needs.hide()
         self.needs.clear()
         self.bar.setRange(0, 0)
@@ -260,7 +261,7 @@ class PredictPanel(QWidget):
     def cancel(self) -> None:
         """Stop the segmentation; it ends within a second."""
         if self.running:
-            self.text.setText("Stopping…")
+            self.text.setText(tr("Stopping…"))
             self.cancel_button.setEnabled(False)
             self.runner.cancel()
 
@@ -311,10 +312,10 @@ class PredictPanel(QWidget):
 
     def _on_result(self, structures: Prediction) -> None:
         if self._session is None or self._session is not self._case:
-            self._end("The result was for another case and was dropped.")
+            self._end(tr("The result was for another case and was dropped."))
             return
         if not self.cancel_button.isEnabled():
-            self._end("Cancelled. Nothing was changed.")
+            self._end(tr("Cancelled. Nothing was changed."))
             return
         self._session.add_proposals(
             structures, base_revision=self._base, confidence=structures.confidence, box=self._box
@@ -323,10 +324,10 @@ class PredictPanel(QWidget):
             self.noted.emit(structures.notes)
         empty = [s.name for s in structures if s.mask.is_empty]
         text = f"{len(structures) - len(empty)} structures proposed by {structures.device}."
-        self._end(f"{text} Not found: {', '.join(empty)}." if empty else text)
+        self._end(tr("{text} Not found: {empty}.").format(text=text, empty=", ".join(empty)) if empty else text)
 
     def _on_failure(self, error: BaseException) -> None:
-        self._end("Segmentation failed. Nothing was changed.")
+        self._end(tr("Segmentation failed. Nothing was changed."))
         self.failed.emit(error)
 
     def _end(self, text: str) -> None:
@@ -336,7 +337,7 @@ class PredictPanel(QWidget):
 
     def _show_running(self, running: bool) -> None:
         self.button.setEnabled(self._session is not None and not running)
-        self.button.setText("Segmenting…" if running else "Segment")
+        self.button.setText(tr("Segmenting…") if running else tr("Segment"))
         self.cancel_button.setEnabled(running)
         self.bar.setVisible(running)
         for widget in (self.model, self.manage, self.device, self.options):

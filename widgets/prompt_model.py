@@ -13,6 +13,7 @@ from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.prompts import Prompt
 from contourdesk.app.structures import Mask
 from contourdesk.app.volume import Volume
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import named
 
 
@@ -28,7 +29,7 @@ class PromptModel(QObject):
 
     def ask(self, parent: QWidget) -> None:
         """Ask for a folder."""
-        folder = QFileDialog.getExistingDirectory(parent, "Choose an nnInteractive checkpoint", self.folder)
+        folder = QFileDialog.getExistingDirectory(parent, tr("Choose an nnInteractive checkpoint"), self.folder)
         if folder:
             self.set_folder(folder)
 
@@ -40,8 +41,8 @@ class PromptModel(QObject):
     def refine(self, mask: Mask, volume: Volume, prompts: tuple[Prompt, ...]) -> Job[Mask]:
         """Job: load the checkpoint if it isn't, and follow the prompts. Raises UserError."""
         if not self.folder:
-            raise UserError("No nnInteractive checkpoint is chosen.", "Choose its folder above.")
-        yield Progress(0, 0, "Loading nnInteractive")
+            raise UserError(tr("No nnInteractive checkpoint is chosen."), tr("Choose its folder above."))
+        yield Progress(0, 0, tr("Loading nnInteractive"))
         from contourdesk.inference.nninteractive import load
 
         if self._loaded is None or self._loaded[0] != self.folder:
@@ -57,11 +58,11 @@ class ModelButton(QPushButton):
         super().__init__()
         self._model = model
         tip = "Folder of an nnInteractive checkpoint: plans.json, dataset.json, inference_info.json, fold_0"
-        named(self, "prompt_model", "Choose the nnInteractive checkpoint", tip)
+        named(self, "prompt_model", tr("Choose the nnInteractive checkpoint"), tip)
         self.clicked.connect(lambda: model.ask(self))
         model.chosen.connect(self.show_folder)
         self.show_folder(model.folder)
 
     def show_folder(self, folder: str) -> None:
         """Show the folder's name."""
-        self.setText(Path(folder).name or "Choose a checkpoint…")
+        self.setText(Path(folder).name or tr("Choose a checkpoint…"))

@@ -26,6 +26,7 @@ from contourdesk.app.report import make_report, write_csv
 from contourdesk.app.review import ReviewSession, Snapshot
 from contourdesk.widgets.error_dialog import describe
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.report_pdf import write_pdf
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -33,7 +34,7 @@ from contourdesk.widgets.theme import em, named, set_role
 def report_job(snapshot: Snapshot, folder: Path, stem: str, *, with_patient: bool) -> Job[tuple[Path, Path]]:
     """Make and write both files. Raises UserError."""
     report = yield from make_report(snapshot, with_patient=with_patient)
-    yield Progress(1, 1, "Writing")
+    yield Progress(1, 1, tr("Writing"))
     return write_pdf(report, folder / f"{stem}.pdf"), write_csv(report, folder / f"{stem}.csv")
 
 
@@ -43,30 +44,30 @@ class ReportDialog(QDialog):
     def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("report_dialog")
-        self.setWindowTitle("Report")
+        self.setWindowTitle(tr("Report"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._session = session
         self._written: Path | None = None
         self.folder = QLineEdit(str(Path.home()))
-        named(self.folder, "report_folder", "Folder that the report is written into")
+        named(self.folder, "report_folder", tr("Folder that the report is written into"))
         self.folder.textChanged.connect(self._check)
-        browse = QPushButton("Browse…")
-        named(browse, "report_browse", "Choose the folder of the report")
+        browse = QPushButton(tr("Browse…"))
+        named(browse, "report_browse", tr("Choose the folder of the report"))
         browse.clicked.connect(self._browse)
-        self.patient = QCheckBox("With the patient's name and ID, the study date and UIDs")
+        self.patient = QCheckBox(tr("With the patient's name and ID, the study date and UIDs"))
         named(self.patient, "report_patient", self.patient.text())
         self.patient.setChecked(True)
         self.bar = QProgressBar()
-        named(self.bar, "report_progress", "Progress of the report")
+        named(self.bar, "report_progress", tr("Progress of the report"))
         self.bar.hide()
-        self.text = QLabel("A PDF with pictures of each structure, and a CSV with one line for each.")
+        self.text = QLabel(tr("A PDF with pictures of each structure, and a CSV with one line for each."))
         named(self.text, "report_text")
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.show_button, self.close_button, self.button = (
-            QPushButton("Show"),
-            QPushButton("Close"),
-            QPushButton("Write"),
+            QPushButton(tr("Show")),
+            QPushButton(tr("Close")),
+            QPushButton(tr("Write")),
         )
         for button, name, accessible, slot in (
             (self.show_button, "report_show", "Show the PDF", self._show_pdf),
@@ -82,7 +83,7 @@ class ReportDialog(QDialog):
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_written)
         self.runner.failed.connect(self._on_failed)
-        self.runner.cancelled.connect(lambda: self._end("Stopped. Nothing was written.", "warning"))
+        self.runner.cancelled.connect(lambda: self._end(tr("Stopped. Nothing was written."), "warning"))
         self._build(browse)
 
     def _build(self, browse: QPushButton) -> None:
@@ -96,7 +97,7 @@ class ReportDialog(QDialog):
         buttons.addWidget(self.button)
         layout = QVBoxLayout(self)
         layout.setSpacing(em(self, 0.7))
-        layout.addWidget(QLabel("Write the report of this review into"))
+        layout.addWidget(QLabel(tr("Write the report of this review into")))
         layout.addLayout(row)
         layout.addWidget(self.patient)
         layout.addWidget(self.text)
@@ -105,7 +106,7 @@ class ReportDialog(QDialog):
         self.setMinimumWidth(em(self, 34))
 
     def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Report into", self.folder.text())
+        chosen = QFileDialog.getExistingDirectory(self, tr("Report into"), self.folder.text())
         if chosen:
             self.folder.setText(chosen)
 
@@ -118,7 +119,7 @@ class ReportDialog(QDialog):
         folder = Path(self.folder.text().strip()).expanduser()
         self.bar.setRange(0, 0)
         self.bar.show()
-        self.text.setText("Making the report…")
+        self.text.setText(tr("Making the report…"))
         set_role(self.text, "")
         self.runner.start(report_job(self._session.snapshot(), folder, stem, with_patient=with_patient))
         self._check()
@@ -131,7 +132,7 @@ class ReportDialog(QDialog):
         self._written = files[0]
         self._session.note("report", with_patient=self.patient.isChecked())
         self.show_button.show()
-        self._end(f"Written: {files[0]} and {files[1].name}.", "good")
+        self._end(tr("Written: {files} and {name}.").format(files=files[0], name=files[1].name), "good")
 
     def _on_failed(self, error: Exception) -> None:
         fact, advice = describe(error)

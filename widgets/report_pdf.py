@@ -14,6 +14,7 @@ from contourdesk.app.figures import DEFINITIONS, texts
 from contourdesk.app.files import proved
 from contourdesk.app.pictures import Picture
 from contourdesk.app.report import Report, ReportRow, moment
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.report_pages import ACCENT, BAD, CARE, GOOD, INNER, LEFT, RULE, SOFT, WIDTH, Pages
 
 _PICTURE = 560.0  # side of a picture
@@ -39,9 +40,14 @@ def write_pdf(report: Report, path: Path) -> Path:
             footer = " · ".join(p for p in (who, f"made {moment(report.created)} with {report.software}") if p)
             pages.finish(f"{footer}. {_NOT_A_DEVICE}")
             if beside.stat().st_size < 1000:
-                raise UserError(f"{path.name} could not be written whole.", "Check the folder's space.")
+                raise UserError(
+                    tr("{name} could not be written whole.").format(name=path.name), tr("Check the folder's space.")
+                )
     except OSError as error:
-        raise UserError(f"{path.name} could not be written ({error}).", "Check the folder's permissions.") from error
+        raise UserError(
+            tr("{name} could not be written ({error}).").format(name=path.name, error=error),
+            tr("Check the folder's permissions."),
+        ) from error
     return path
 
 
@@ -67,7 +73,7 @@ def _head(pages: Pages, report: Report) -> None:
 
 
 def _table(pages: Pages, report: Report) -> None:
-    pages.heading("Structures")
+    pages.heading(tr("Structures"))
     head = ("Structure", "Decision", "By", "ml", "Dice", "Surface Dice", "HD95", "Added path", "Slices", "Time")
     rows = []
     for row in report.rows:
@@ -82,8 +88,10 @@ def _table(pages: Pages, report: Report) -> None:
     pages.table(head, rows, (26, 22, 18, 9, 9, 12, 13, 13, 14, 14), 7)
     pages.y += 10
     pages.flow(
-        "Figures lead from the proposal (or the import) to the final contour; the last page says what they are. "
-        "A dash: no proposal, or no such figure.",
+        tr(
+            "Figures lead from the proposal (or the import) to the final contour; the last page says what they are. "
+            "A dash: no proposal, or no such figure."
+        ),
         pages.font(8),
         SOFT,
     )
@@ -91,9 +99,9 @@ def _table(pages: Pages, report: Report) -> None:
 
 def _findings(pages: Pages, report: Report) -> None:
     found = [f for row in report.rows for f in row.findings]
-    pages.heading("Findings left open")
+    pages.heading(tr("Findings left open"))
     if not found:
-        pages.flow("The automatic checks found nothing.", pages.font(9))
+        pages.flow(tr("The automatic checks found nothing."), pages.font(9))
     for severity, colour in (("error", BAD), ("warning", CARE), ("info", SOFT)):
         for finding in (f for f in found if f.severity == severity):
             height = pages.height(finding.text, INNER - 330, pages.font(9))
@@ -106,7 +114,11 @@ def _findings(pages: Pages, report: Report) -> None:
 def _former(pages: Pages, report: Report) -> None:
     if report.former is None:
         return
-    pages.heading(f"Compared with the reading of {report.former_reader or 'the first reader'}")
+    pages.heading(
+        tr("Compared with the reading of {former_reader}").format(
+            former_reader=report.former_reader or "the first reader"
+        )
+    )
     pages.flow(report.statement, pages.font(9.5))
     head = ("Structure", report.former_reader or "First", report.reader or "Second", "Dice", "Surface Dice", "HD95",
             "Added path", "Volume")  # fmt: skip
@@ -123,7 +135,7 @@ def _cards(pages: Pages, report: Report) -> None:
     for i, row in enumerate(report.rows):
         height = max(_PICTURE, _card_text(pages, row, draw=False)) + 90
         if i == 0:
-            pages.heading("Each structure", keep=height)
+            pages.heading(tr("Each structure"), keep=height)
         pages.need(height)
         top = pages.y
         _card_text(pages, row, draw=True)
@@ -212,7 +224,7 @@ def _card_text(pages: Pages, row: ReportRow, *, draw: bool) -> float:
 
 
 def _definitions(pages: Pages, report: Report) -> None:
-    pages.heading("What the figures are", keep=500)
+    pages.heading(tr("What the figures are"), keep=500)
     for d in DEFINITIONS:
         unit = f" ({d.unit})" if d.unit else ""
         height = pages.height(d.text, INNER - 330, pages.font(8.5))
@@ -221,8 +233,10 @@ def _definitions(pages: Pages, report: Report) -> None:
         pages.put(d.text, LEFT + 330, pages.y, INNER - 330, pages.font(8.5))
         pages.y += height + 10
     pages.flow(
-        "Distances are those of DeepMind's surface-distance. In the pictures the solid line is the final contour, the "
-        "dashed white one the proposal.",
+        tr(
+            "Distances are those of DeepMind's surface-distance. In the pictures the solid line is the final contour, "
+            "the dashed white one the proposal."
+        ),
         pages.font(8.5),
         SOFT,
     )

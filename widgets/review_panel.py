@@ -22,6 +22,7 @@ from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.change_figures import ChangeFigures, FigureKeeper
 from contourdesk.widgets.findings_list import FindingsList
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.structure_model import state_text
 from contourdesk.widgets.theme import em, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
@@ -71,26 +72,26 @@ class ReviewPanel(QWidget):
         self.state.setWordWrap(True)
         set_role(self.state, "muted")
         self.comment = QLineEdit()
-        named(self.comment, "review_comment", "Comment on the active structure", "Kept with the decision")
-        self.comment.setPlaceholderText("Comment")
+        named(self.comment, "review_comment", tr("Comment on the active structure"), tr("Kept with the decision"))
+        self.comment.setPlaceholderText(tr("Comment"))
         self.reviewer = QLineEdit()
-        named(self.reviewer, "reviewer", "Reviewer's name")
-        self.reviewer.setPlaceholderText("Your name")
+        named(self.reviewer, "reviewer", tr("Reviewer's name"))
+        self.reviewer.setPlaceholderText(tr("Your name"))
         self.reviewer.editingFinished.connect(self._on_reviewer)
         self.progress = QLabel()
         named(self.progress, "review_progress")
         set_role(self.progress, "muted")
         self.former = QLabel()
-        named(self.former, "review_former", "What former readers decided")
+        named(self.former, "review_former", tr("What former readers decided"))
         self.former.setTextFormat(Qt.TextFormat.PlainText)
         self.former.setWordWrap(True)
         set_role(self.former, "muted")
-        self.reveal_button = QPushButton("Show proposal")
+        self.reveal_button = QPushButton(tr("Show proposal"))
         named(
             self.reveal_button,
             "show_proposal",
-            "Show the hidden proposal",
-            "Show the proposal beside your own contour (Shift+P)",
+            tr("Show the hidden proposal"),
+            tr("Show the proposal beside your own contour (Shift+P)"),
         )
         self.reveal_button.clicked.connect(self.reveal)
         self.keeper = FigureKeeper(self)
@@ -128,7 +129,7 @@ class ReviewPanel(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self.comment)
         name_row = QHBoxLayout()
-        label = QLabel("Reviewer")
+        label = QLabel(tr("Reviewer"))
         set_role(label, "muted")
         label.setBuddy(self.reviewer)
         name_row.addWidget(label)
@@ -172,7 +173,7 @@ class ReviewPanel(QWidget):
         self._on_reviewer()
         if not self._session.reviewer:
             self.reviewer.setFocus()
-            self.state.setText("Type your name under Reviewer first: it is kept with each decision.")
+            self.state.setText(tr("Type your name under Reviewer first: it is kept with each decision."))
             set_role(self.state, "warning")
             self._check_buttons(structure)
             return
@@ -255,8 +256,8 @@ class ReviewPanel(QWidget):
         self.comment.setEnabled(structure is not None)
         set_role(self.state, "muted")
         if structure is None:
-            self.name.set_full_text("No structure chosen")
-            self.state.setText("Choose one in the list to decide on it.")
+            self.name.set_full_text(tr("No structure chosen"))
+            self.state.setText(tr("Choose one in the list to decide on it."))
             self.comment.clear()
         else:
             decision = structure.decision
@@ -272,4 +273,4 @@ class ReviewPanel(QWidget):
                 self.comment.setText(decision.comment)
         items = () if self._session is None else self._session.structures.items
         done = sum(s.decision.state != "unreviewed" for s in items)
-        self.progress.setText(f"{done} of {len(items)} decided" if items else "")
+        self.progress.setText(tr("{done} of {items} decided").format(done=done, items=len(items)) if items else "")

@@ -14,6 +14,7 @@ from contourdesk.app.profiles import profiles
 from contourdesk.app.rt_findings import RtFinding
 from contourdesk.app.structures import Structure
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _QUIET_MS = 150
@@ -46,17 +47,17 @@ class RtStructForm(QWidget):
         self._asked: object = None
         self.findings: list[RtFinding] = []
         self.system, self.contours, self.holes = QComboBox(), QComboBox(), QComboBox()
-        named(self.system, "export_system", "Planning system that is to read the RTSTRUCT")
+        named(self.system, "export_system", tr("Planning system that is to read the RTSTRUCT"))
         for name, profile in profiles().items():
-            self.system.addItem("Any system" if name == "generic" else profile.title, name)
-        named(self.contours, "export_contours", "Kind of contours")
-        named(self.holes, "export_holes", "How holes are drawn")
+            self.system.addItem(tr("Any system") if name == "generic" else profile.title, name)
+        named(self.contours, "export_contours", tr("Kind of contours"))
+        named(self.holes, "export_holes", tr("How holes are drawn"))
         for box, rows in ((self.contours, _CONTOURS), (self.holes, _HOLES)):
             for value, text, tip in rows:
                 box.addItem(text, value)
                 box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
         self.text = QLabel()
-        named(self.text, "export_findings", "What the planning system would refuse")
+        named(self.text, "export_findings", tr("What the planning system would refuse"))
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.runner = JobRunner(self)
@@ -71,7 +72,7 @@ class RtStructForm(QWidget):
         layout.setContentsMargins(em(self, 1.6), 0, 0, em(self, 0.2))
         layout.setSpacing(em(self, 0.3))
         row = QHBoxLayout()
-        row.addWidget(QLabel("RTSTRUCT for"))
+        row.addWidget(QLabel(tr("RTSTRUCT for")))
         for box in (self.system, self.contours, self.holes):
             row.addWidget(box, 1)
             box.currentIndexChanged.connect(self._ask_soon)
@@ -132,5 +133,5 @@ class RtStructForm(QWidget):
 
 
 def _check(case: Case, structures: Sequence[Structure], options: RtStructOptions) -> Job[list[RtFinding]]:
-    yield Progress(0, 0, "Checking")
+    yield Progress(0, 0, tr("Checking"))
     return check_export(case, structures, options=options)

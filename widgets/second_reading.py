@@ -21,6 +21,7 @@ from contourdesk.app.jobs import Job
 from contourdesk.app.readings import Difference, agreement, differences, reader_of
 from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _KEYS = ("dice", "surface_dice", "hd95_mm", "added_path_mm", "volume_change_ml")
@@ -34,22 +35,26 @@ class BeginReading(QDialog):
     def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("reading_dialog")
-        self.setWindowTitle("Second reading")
+        self.setWindowTitle(tr("Second reading"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._first = reader_of(session.structures, session.reviewer)
         still_open = [s.name for s in session.structures if s.decision.state == "unreviewed"]
         text = QLabel(
-            f"The contours and decisions of {self._first or 'the first reader'} are kept as they are. All decisions "
-            "are open again for the second reader, who goes on from these contours; both can be compared at any time."
+            tr(
+                "The contours and decisions of {first} are kept as they are. All decisions are open again for the "
+                "second reader, who goes on from these contours; both can be compared at any time."
+            ).format(first=self._first or "the first reader")
         )
         text.setWordWrap(True)
-        warning = QLabel(f"Not decided yet: {', '.join(still_open)}." if still_open else "")
+        warning = QLabel(
+            tr("Not decided yet: {still_open}.").format(still_open=", ".join(still_open)) if still_open else ""
+        )
         warning.setWordWrap(True)
         warning.setVisible(bool(still_open))
         set_role(warning, "warning")
         self.name = QLineEdit()
-        named(self.name, "reading_name", "Name of the second reader")
-        self.name.setPlaceholderText("Name of the second reader")
+        named(self.name, "reading_name", tr("Name of the second reader"))
+        self.name.setPlaceholderText(tr("Name of the second reader"))
         self.name.textChanged.connect(self._check)
         self.problem = QLabel("")
         named(self.problem, "reading_problem")
@@ -57,8 +62,8 @@ class BeginReading(QDialog):
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         named(self.buttons, "reading_buttons")
         self.ok = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
-        self.ok.setText("Begin")
-        named(self.ok, "reading_begin", "Begin the second reading")
+        self.ok.setText(tr("Begin"))
+        named(self.ok, "reading_begin", tr("Begin the second reading"))
         self.buttons.accepted.connect(self._on_ok)
         self.buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -71,7 +76,7 @@ class BeginReading(QDialog):
     def _check(self) -> None:
         name = self.name.text().strip()
         same = bool(name) and name.casefold() == self._first.casefold()
-        self.problem.setText("A second reader is another person." if same else "")
+        self.problem.setText(tr("A second reader is another person.") if same else "")
         self.ok.setEnabled(bool(name) and not same)
 
     def _on_ok(self) -> None:
@@ -87,18 +92,18 @@ class CompareReadings(QDialog):
     def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("readings_dialog")
-        self.setWindowTitle("Readings compared")
+        self.setWindowTitle(tr("Readings compared"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         former = session.readings[-1]
         self._first, self._second = former.person, reader_of(session.structures, session.reviewer)
-        self.statement = QLabel("Comparing…")
-        named(self.statement, "readings_statement", "How far the readers agree")
+        self.statement = QLabel(tr("Comparing…"))
+        named(self.statement, "readings_statement", tr("How far the readers agree"))
         self.statement.setWordWrap(True)
         self.statement.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         definitions = {d.key: d for d in DEFINITIONS}
         heads = ["Structure", self._first or "First reader", self._second or "Second reader"]
         self.table = QTableWidget(0, len(heads) + len(_KEYS))
-        named(self.table, "readings_table", "Differences of the readings", "Click a line to go there")
+        named(self.table, "readings_table", tr("Differences of the readings"), tr("Click a line to go there"))
         self.table.setHorizontalHeaderLabels(heads + [definitions[key].label for key in _KEYS])
         for column, key in enumerate(_KEYS, len(heads)):
             text = definitions[key].text.replace("the proposal", "the first reader's")
@@ -120,7 +125,7 @@ class CompareReadings(QDialog):
         self.resize(em(self, 56), em(self, 26))
         self.runner = JobRunner(self)
         self.runner.succeeded.connect(self._on_compared)
-        self.runner.failed.connect(lambda _: self.statement.setText("The comparison failed; see the log."))
+        self.runner.failed.connect(lambda _: self.statement.setText(tr("The comparison failed; see the log.")))
         job: Job[tuple[Difference, ...]] = differences(former.structures, session.structures)
         self.runner.start(job, harmless=True)
 

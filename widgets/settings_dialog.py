@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.settings import Settings
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.predict_panel import DEVICES
 from contourdesk.widgets.theme import em, named, set_role
 
@@ -33,35 +34,35 @@ class SettingsDialog(QDialog):
     def __init__(self, settings: Settings, default_root: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("settings_dialog")
-        self.setWindowTitle("Settings")
+        self.setWindowTitle(tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._settings = settings
         self.reviewer = QLineEdit(settings.reviewer)
-        named(self.reviewer, "settings_reviewer", "Reviewer's name")
+        named(self.reviewer, "settings_reviewer", tr("Reviewer's name"))
         self.root = QLineEdit(settings.review_root)
-        named(self.root, "settings_review_root", "Folder of the reviews")
+        named(self.root, "settings_review_root", tr("Folder of the reviews"))
         self.root.setPlaceholderText(default_root)
-        browse = QPushButton("Browse…")
-        named(browse, "settings_browse", "Choose the folder of the reviews")
+        browse = QPushButton(tr("Browse…"))
+        named(browse, "settings_browse", tr("Choose the folder of the reviews"))
         browse.clicked.connect(self._browse)
         row = QHBoxLayout()
         row.addWidget(self.root, 1)
         row.addWidget(browse)
         self.device = QComboBox()
-        named(self.device, "settings_device", "Device that models run on")
+        named(self.device, "settings_device", tr("Device that models run on"))
         for text, value in DEVICES:
             self.device.addItem(text, value)
         self.device.setCurrentIndex(max(self.device.findData(settings.device), 0))
         form = QFormLayout()
         form.setVerticalSpacing(em(self, 0.6))
-        form.addRow("Your name", self.reviewer)
-        form.addRow("Reviews are kept in", row)
-        form.addRow("Models run on", self.device)
-        self.blind = QCheckBox("Hide a model's proposals until I have drawn my own contour (blind mode)")
+        form.addRow(tr("Your name"), self.reviewer)
+        form.addRow(tr("Reviews are kept in"), row)
+        form.addRow(tr("Models run on"), self.device)
+        self.blind = QCheckBox(tr("Hide a model's proposals until I have drawn my own contour (blind mode)"))
         named(self.blind, "settings_blind", self.blind.text())
         self.blind.setChecked(settings.blind)
         form.addRow("", self.blind)
-        note = QLabel("Reviews are never written into an image folder. A new folder is used from the next case on.")
+        note = QLabel(tr("Reviews are never written into an image folder. A new folder is used from the next case on."))
         note.setWordWrap(True)
         set_role(note, "muted")
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
@@ -77,7 +78,7 @@ class SettingsDialog(QDialog):
         self.resize(em(self, 36), self.sizeHint().height())
 
     def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, "Folder of the reviews", self.root.text())
+        chosen = QFileDialog.getExistingDirectory(self, tr("Folder of the reviews"), self.root.text())
         if chosen:
             self.root.setText(chosen)
 

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 
 from contourdesk.app.shortcuts import FIXED, Keys, assign, in_force, owner, reset
 from contourdesk.widgets.actions import Action, defaults_of, native_text
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 
 _ID = Qt.ItemDataRole.UserRole
@@ -41,14 +42,14 @@ class ShortcutsDialog(QDialog):
     ) -> None:
         super().__init__(parent)
         self.setObjectName("shortcuts_dialog")
-        self.setWindowTitle("Keyboard and mouse")
+        self.setWindowTitle(tr("Keyboard and mouse"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._defaults = defaults_of(actions)
-        self._texts = {a.id: a.text.rstrip("…") for a in actions}
+        self._texts = {a.id: tr(a.text).rstrip("…") for a in actions}
         self._changes = dict(changes)
         self.search = QLineEdit()
-        named(self.search, "shortcut_search", "Search commands and keys")
-        self.search.setPlaceholderText("Search a command or a key")
+        named(self.search, "shortcut_search", tr("Search commands and keys"))
+        self.search.setPlaceholderText(tr("Search a command or a key"))
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._filter)
         self._make_list(actions, more)
@@ -60,8 +61,8 @@ class ShortcutsDialog(QDialog):
         buttons.rejected.connect(self.reject)
         buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
         named(buttons, "shortcuts_buttons")
-        everything = QPushButton("All defaults")
-        named(everything, "shortcut_all_defaults", "Give all commands their default keys")
+        everything = QPushButton(tr("All defaults"))
+        named(everything, "shortcut_all_defaults", tr("Give all commands their default keys"))
         everything.setAutoDefault(False)
         everything.clicked.connect(lambda: self._put({}))
         buttons.addButton(everything, QDialogButtonBox.ButtonRole.ActionRole)
@@ -72,16 +73,16 @@ class ShortcutsDialog(QDialog):
 
     def _make_list(self, actions: Sequence[Action], more: Sequence[tuple[str, str]]) -> None:
         self._list = QTreeWidget()
-        named(self._list, "shortcut_list", "Commands and their keys")
-        self._list.setHeaderLabels(["Command", "Keys"])
+        named(self._list, "shortcut_list", tr("Commands and their keys"))
+        self._list.setHeaderLabels([tr("Command"), tr("Keys")])
         self._list.setRootIsDecorated(False)
         self._list.setUniformRowHeights(True)
         groups: dict[str, QTreeWidgetItem] = {}
         for action in actions:
-            item = QTreeWidgetItem(self._group(groups, action.menu), [self._texts[action.id], ""])
+            item = QTreeWidgetItem(self._group(groups, tr(action.menu)), [self._texts[action.id], ""])
             item.setData(0, _ID, action.id)
         for keys, text in more:
-            QTreeWidgetItem(self._group(groups, "Mouse and fixed keys"), [text, keys])
+            QTreeWidgetItem(self._group(groups, tr("Mouse and fixed keys")), [tr(text), keys])
         self._list.expandAll()
         self._list.header().setStretchLastSection(True)
         self._list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
@@ -99,11 +100,11 @@ class ShortcutsDialog(QDialog):
 
     def _make_editor(self) -> QGridLayout:
         self._edit = QKeySequenceEdit()
-        named(self._edit, "shortcut_key", "Press the new key")
+        named(self._edit, "shortcut_key", tr("Press the new key"))
         self._edit.setMaximumSequenceLength(1)
         self._edit.keySequenceChanged.connect(self._on_key)
         self._note = QLabel()
-        named(self._note, "shortcut_note", "What the new key means now")
+        named(self._note, "shortcut_note", tr("What the new key means now"))
         self._note.setWordWrap(True)
         self._note.setTextFormat(Qt.TextFormat.PlainText)
         self._note.setMinimumHeight(em(self, 2.4))
@@ -175,7 +176,7 @@ class ShortcutsDialog(QDialog):
         if self.command is not None:
             self._edit.clear()
             self._edit.setFocus()
-            self._note.setText(f"Press the new key for {self._texts[self.command]}.")
+            self._note.setText(tr("Press the new key for {command}.").format(command=self._texts[self.command]))
 
     def _key(self) -> str:
         return self._edit.keySequence().toString(QKeySequence.SequenceFormat.PortableText)
@@ -187,17 +188,23 @@ class ShortcutsDialog(QDialog):
         keys = in_force(self._defaults, self._changes)
         other = owner(keys, key) if key else None
         if command is None:
-            self._note.setText("Choose a command to change its key.")
+            self._note.setText(tr("Choose a command to change its key."))
         elif key in FIXED:
             set_role(self._note, "warning")
-            self._note.setText(f"{key} has a fixed meaning in views and lists, which can't be changed.")
+            self._note.setText(
+                tr("{key} has a fixed meaning in views and lists, which can't be changed.").format(key=key)
+            )
         elif other is not None and other != command:
             set_role(self._note, "warning")
             left = ", ".join(native_text(k) for k in keys[other] if k != key)
             rest = f"which would keep {left}." if left else "which would have no key then."
-            self._note.setText(f"{native_text(key)} is used by {self._texts[other]}, {rest}")
+            self._note.setText(
+                tr("{key} is used by {command}, {rest}").format(
+                    key=native_text(key), command=self._texts[other], rest=rest
+                )
+            )
         else:
-            self._note.setText(f"{native_text(key)} is free." if key and other is None else "")
+            self._note.setText(tr("{key} is free.").format(key=native_text(key)) if key and other is None else "")
 
     def _set(self) -> None:
         self._give((self._key(),))

@@ -10,6 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 
@@ -39,9 +40,9 @@ class StartPage(QWidget):
         self.setObjectName("start_page")
         self.setAcceptDrops(True)
         self._reviews, self._recent = QVBoxLayout(), QVBoxLayout()
-        self._review_box = _section("Go on with a review", self._reviews, "reviews")
-        self._recent_box = _section("Recent cases", self._recent, "recent")
-        self._nothing = QLabel("Cases that you open will be listed here.")
+        self._review_box = _section(tr("Go on with a review"), self._reviews, "reviews")
+        self._recent_box = _section(tr("Recent cases"), self._recent, "recent")
+        self._nothing = QLabel(tr("Cases that you open will be listed here."))
         set_role(self._nothing, "muted")
         page = QWidget()
         column = QVBoxLayout(page)
@@ -75,7 +76,7 @@ class StartPage(QWidget):
         picture.setPixmap(icon("contourdesk").pixmap(side, side))
         title = QLabel("Contourdesk")
         set_role(title, "title")
-        what = QLabel("Review and correct organ contours on CT. Open a patient, segment, correct, accept, export.")
+        what = QLabel(tr("Review and correct organ contours on CT. Open a patient, segment, correct, accept, export."))
         what.setWordWrap(True)
         set_role(what, "muted")
         text = QVBoxLayout()

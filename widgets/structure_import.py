@@ -12,6 +12,7 @@ from contourdesk.app.masks_read import Found, import_structures
 from contourdesk.app.references import OtherImages
 from contourdesk.app.review import ReviewSession
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 
 _KINDS = "Structures (*.dcm *.nii *.nii.gz *.nrrd);;All files (*)"
 
@@ -43,13 +44,13 @@ class StructureImport(QObject):
 
     def ask_file(self, window: QWidget) -> None:
         """Ask for a file and add its structures."""
-        chosen, _ = QFileDialog.getOpenFileName(window, "Import structures", "", _KINDS)
+        chosen, _ = QFileDialog.getOpenFileName(window, tr("Import structures"), "", _KINDS)
         if chosen:
             self.start(Path(chosen), window)
 
     def ask_folder(self, window: QWidget) -> None:
         """Ask for a folder of masks and add them."""
-        chosen = QFileDialog.getExistingDirectory(window, "Import a folder of masks")
+        chosen = QFileDialog.getExistingDirectory(window, tr("Import a folder of masks"))
         if chosen:
             self.start(Path(chosen), window)
 
@@ -58,11 +59,11 @@ class StructureImport(QObject):
         if self._session is None:
             return
         if self.runner.running:
-            self.said.emit("Structures are being read already.")
+            self.said.emit(tr("Structures are being read already."))
             return
         self._path, self._window = path, window
         case = replace(self._session.case, structures=self._session.structures)
-        self.said.emit(f"Reading {path.name}…")
+        self.said.emit(tr("Reading {name}…").format(name=path.name))
         self.runner.start(import_structures(path, case, any_reference=any_reference), harmless=True)
 
     def _on_read(self, found: Found) -> None:
@@ -71,7 +72,7 @@ class StructureImport(QObject):
             return
         ids = self._session.add_imported(structures, self._path.name)
         count = "1 structure" if len(ids) == 1 else f"{len(ids)} structures"
-        self.said.emit(f"{count} imported from {self._path.name}.")
+        self.said.emit(tr("{count} imported from {name}.").format(count=count, name=self._path.name))
         self.imported.emit(ids, notes)
 
     def _on_failed(self, error: BaseException) -> None:
@@ -83,13 +84,15 @@ class StructureImport(QObject):
         question.setObjectName("import_question")
         question.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         question.setIcon(QMessageBox.Icon.Warning)
-        question.setWindowTitle("Import structures")
+        question.setWindowTitle(tr("Import structures"))
         question.setText(error.message)
         question.setInformativeText(
-            "Import them only if you know that their coordinates hold for these images. "
-            "That you did so is kept with each structure."
+            tr(
+                "Import them only if you know that their coordinates hold for these images. "
+                "That you did so is kept with each structure."
+            )
         )
-        take = question.addButton("Import all the same", QMessageBox.ButtonRole.AcceptRole)
+        take = question.addButton(tr("Import all the same"), QMessageBox.ButtonRole.AcceptRole)
         take.setObjectName("import_anyway")
         question.setDefaultButton(question.addButton(QMessageBox.StandardButton.Cancel))
         path, window = self._path, self._window

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QInputDialog, QLineEdit, QMenu
 
 from contourdesk.app.naming import suggest
 from contourdesk.app.structures import Structure
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import icon
 
 if TYPE_CHECKING:
@@ -20,18 +21,22 @@ def structure_menu(table: StructureTable, structure: Structure) -> QMenu:
     menu.setObjectName("structure_menu")
     better = suggest(structure.name)
     if better is not None and better != structure.name:
-        menu.addAction(f"Rename to {better} (TG-263)", lambda: table.rename_to(structure.id, better))
-    menu.addAction(icon("rename"), "Rename\tF2", table.rename)
-    menu.addAction(icon("colour"), "Colour…", table.recolour)
-    menu.addAction(icon("lock"), "Unlock" if structure.locked else "Lock", lambda: table.toggle_locked(structure.id))
+        menu.addAction(
+            tr("Rename to {better} (TG-263)").format(better=better), lambda: table.rename_to(structure.id, better)
+        )
+    menu.addAction(icon("rename"), tr("Rename\tF2"), table.rename)
+    menu.addAction(icon("colour"), tr("Colour…"), table.recolour)
+    menu.addAction(
+        icon("lock"), tr("Unlock") if structure.locked else tr("Lock"), lambda: table.toggle_locked(structure.id)
+    )
     menu.addSeparator()
-    menu.addAction("Show alone, or all again\tY", table.toggle_solo)
+    menu.addAction(tr("Show alone, or all again\tY"), table.toggle_solo)
     for text, where in (("Centre\tC", "centre"), ("First slice\tHome", "first"), ("Last slice\tEnd", "last")):
         menu.addAction(text, lambda where=where: table.jump_wanted.emit(structure.id, where))
     menu.addSeparator()
-    _add_groups(menu.addMenu("Group"), table, structure)
+    _add_groups(menu.addMenu(tr("Group")), table, structure)
     menu.addSeparator()
-    menu.addAction(icon("delete"), "Delete\tDel", table.delete)
+    menu.addAction(icon("delete"), tr("Delete\tDel"), table.delete)
     return menu
 
 
@@ -42,13 +47,13 @@ def _add_groups(menu: QMenu, table: StructureTable, structure: Structure) -> Non
         action.setCheckable(True)
         action.setChecked(structure.group == group)
     menu.addSeparator()
-    menu.addAction("New group…", lambda: _ask_group(table, structure.id))
+    menu.addAction(tr("New group…"), lambda: _ask_group(table, structure.id))
 
 
 def _ask_group(table: StructureTable, structure_id: str) -> None:
     dialog = QInputDialog(table)
     dialog.setObjectName("group_dialog")
-    dialog.setWindowTitle("New group")
+    dialog.setWindowTitle(tr("New group"))
     dialog.setLabelText("Name of the group")
     dialog.setInputMode(QInputDialog.InputMode.TextInput)
     dialog.setTextEchoMode(QLineEdit.EchoMode.Normal)

@@ -12,6 +12,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.finding import Finding
 from contourdesk.app.naming import suggest
 from contourdesk.app.review import ReviewSession
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.structure_menu import structure_menu
 from contourdesk.widgets.structure_model import COLOUR, ID_ROLE, LOCK, NAME, SHOW, StructureModel
 from contourdesk.widgets.structure_rows import StructureRows
@@ -55,11 +56,13 @@ class StructureTable(QWidget):
         self.model.swatch_px = em(self, 0.75)
         self.rows = StructureRows(self.model, self)
         self.search = _Search()
-        named(self.search, "structure_search", "Search structures", "Search structures (Ctrl+F, or / in the list)")
-        self.search.setPlaceholderText("Search structures")
+        named(
+            self.search, "structure_search", tr("Search structures"), tr("Search structures (Ctrl+F, or / in the list)")
+        )
+        self.search.setPlaceholderText(tr("Search structures"))
         self.search.setClearButtonEnabled(True)
         self.view = StructureView(self.rows)
-        self.empty = QLabel("No structures yet. Segment, or add one to draw it yourself.")
+        self.empty = QLabel(tr("No structures yet. Segment, or add one to draw it yourself."))
         named(self.empty, "no_structures")
         self.empty.setWordWrap(True)
         set_role(self.empty, "muted")
@@ -78,10 +81,10 @@ class StructureTable(QWidget):
         self.suggestion = QWidget()
         row = QHBoxLayout(self.suggestion)
         row.setContentsMargins(0, 0, 0, 0)
-        label = QLabel("TG-263:")
+        label = QLabel(tr("TG-263:"))
         set_role(label, "muted")
         self.suggest_button = QToolButton()
-        named(self.suggest_button, "use_standard_name", "Rename to the standard name")
+        named(self.suggest_button, "use_standard_name", tr("Rename to the standard name"))
         self.suggest_button.clicked.connect(self._use_suggestion)
         row.addWidget(label)
         row.addWidget(self.suggest_button)
@@ -108,7 +111,7 @@ class StructureTable(QWidget):
         row.addStretch(1)
         for name, visible in (("Show all", True), ("Hide all", False)):
             button = QToolButton()
-            named(button, "show_all" if visible else "hide_all", f"{name} structures")
+            named(button, "show_all" if visible else "hide_all", tr("{name} structures").format(name=name))
             button.setText(name)
             button.clicked.connect(lambda _=False, visible=visible: self.show_all(visible))
             row.addWidget(button)
@@ -252,7 +255,7 @@ class StructureTable(QWidget):
         dialog = QColorDialog(QColor(*session.structures.get(structure_id).colour), self)
         dialog.setObjectName("colour_dialog")
         dialog.setOption(QColorDialog.ColorDialogOption.DontUseNativeDialog)
-        dialog.setWindowTitle(f"Colour of {session.structures.get(structure_id).name}")
+        dialog.setWindowTitle(tr("Colour of {name}").format(name=session.structures.get(structure_id).name))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.colorSelected.connect(
             lambda c: self._try(lambda: session.recolour(structure_id, (c.red(), c.green(), c.blue())))
@@ -302,7 +305,7 @@ class StructureTable(QWidget):
         better = suggest(name) if name else None
         self.suggestion.setVisible(better is not None and better != name)
         self.suggest_button.setText(better or "")
-        self.suggest_button.setToolTip(f"Rename {name} to its name in AAPM TG-263")
+        self.suggest_button.setToolTip(tr("Rename {name} to its name in AAPM TG-263").format(name=name))
 
     def _use_suggestion(self) -> None:
         if self._active is not None:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.naming import known_structures
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.structure_model import COLOUR, FINDINGS, HEADERS, LOCK, NAME, SHOW, STATE, VOLUME
 from contourdesk.widgets.structure_rows import StructureRows
 from contourdesk.widgets.theme import em, icon_size, named
@@ -36,7 +37,7 @@ class _NameEditor(QStyledItemDelegate):
             completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
             completer.setFilterMode(Qt.MatchFlag.MatchContains)
             editor.setCompleter(completer)
-            editor.setAccessibleName("Name of the structure")
+            editor.setAccessibleName(tr("Name of the structure"))
         return editor
 
 
@@ -56,7 +57,7 @@ class StructureView(QTableView):
     def __init__(self, rows: StructureRows, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._structure_rows = rows
-        named(self, "structures", "Structures")
+        named(self, "structures", tr("Structures"))
         self.setModel(rows)
         self.setItemDelegateForColumn(NAME, _NameEditor(self))
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

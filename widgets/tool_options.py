@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named, set_role
 from contourdesk.widgets.tool_proposing import ProposingTool
 
@@ -44,16 +45,16 @@ class ToolOptions(QWidget):
             grid.addWidget(label, n, 0)
             grid.addWidget(row[1], n, 1)
         self.text = QLabel()
-        named(self.text, f"{tool.id}_text", "What is proposed")
+        named(self.text, f"{tool.id}_text", tr("What is proposed"))
         self.text.setWordWrap(True)
         self.text.setTextFormat(Qt.TextFormat.PlainText)
         self.text.setMinimumHeight(em(self, 1.2))
-        self.apply = QPushButton("Apply")
-        named(self.apply, f"{tool.id}_apply", "Apply the proposal", "Apply the proposal (Enter)")
+        self.apply = QPushButton(tr("Apply"))
+        named(self.apply, f"{tool.id}_apply", tr("Apply the proposal"), tr("Apply the proposal (Enter)"))
         set_role(self.apply, "primary")
         self.apply.clicked.connect(lambda: tool.apply())
-        self.drop = QPushButton("Drop")
-        named(self.drop, f"{tool.id}_drop", "Drop the proposal", "Drop the proposal (Esc)")
+        self.drop = QPushButton(tr("Drop"))
+        named(self.drop, f"{tool.id}_drop", tr("Drop the proposal"), tr("Drop the proposal (Esc)"))
         self.drop.clicked.connect(lambda: tool.cancel())
         buttons = QHBoxLayout()
         buttons.addWidget(self.apply, 2)

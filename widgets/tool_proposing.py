@@ -16,6 +16,7 @@ from contourdesk.app.prompts import Prompt, changed_box
 from contourdesk.app.review import Snapshot
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Position, Sketch, Spot, Tool
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class ProposingTool(Tool):
             self._drop_proposal()
             return
         self._asked = (structure.id, structure.mask)
-        self.say("Working…")
+        self.say(tr("Working…"))
         self.runner.start(_limited(job, structure, session.snapshot(), session.limits), harmless=True)
 
     def apply(self) -> None:
@@ -126,7 +127,7 @@ class ProposingTool(Tool):
         box = changed_box(before, after)
         self.cancel()
         if box is None:
-            self.editor.say("Nothing to change.")
+            self.editor.say(tr("Nothing to change."))
             return
         offset = (box[0].start, box[1].start, box[2].start)
         self.editor.commit(structure.id, (offset, after.read(box)), self.word)
@@ -191,7 +192,10 @@ class ProposingTool(Tool):
             return
         self._apply_when_ready = False
         self._drop_proposal()
-        self.say(str(error) if isinstance(error, UserError) else f"That didn't work: {error}", "warning")
+        self.say(
+            str(error) if isinstance(error, UserError) else tr("That didn't work: {error}").format(error=error),
+            "warning",
+        )
 
     def _on_cancelled(self) -> None:
         again, self._again = self._again, False

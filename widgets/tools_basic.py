@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.footprints import connected, enclosed, stamp
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Spot, Tool
 
 
@@ -54,6 +55,8 @@ class Fill(Tool):
             self.editor.say(str(problem))
             return
         if patch[1].size == 0:
-            self.editor.say("Click inside a closed outline to fill it. Shift+click removes the part under the mouse.")
+            self.editor.say(
+                tr("Click inside a closed outline to fill it. Shift+click removes the part under the mouse.")
+            )
             return
         self.editor.commit(structure.id, stamp(structure.mask, patch, erase=at.takes_away), "fill")

@@ -16,6 +16,7 @@ from contourdesk.app.draft import Draft
 from contourdesk.app.errors import UserError
 from contourdesk.app.footprints import Patch, stroke
 from contourdesk.app.smart_brush import Window, smart_stroke, window_at
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, named
 from contourdesk.widgets.tool import Position, Sketch, Spot, Tool
 
@@ -114,12 +115,12 @@ class SmartPaint(Paint):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(em(box, 0.5))
         grid.setColumnStretch(1, 1)
-        by_hand = QCheckBox("Range by hand")
-        named(by_hand, "smart_by_hand", "Range of values by hand", "Set the range here, not by where you press")
-        near = _number("smart_tolerance", "How far values may lie from the one pressed on", self.tolerance, 0, " ±")
+        by_hand = QCheckBox(tr("Range by hand"))
+        named(by_hand, "smart_by_hand", tr("Range of values by hand"), tr("Set the range here, not by where you press"))
+        near = _number("smart_tolerance", tr("How far values may lie from the one pressed on"), self.tolerance, 0, " ±")
         near.valueChanged.connect(lambda value: setattr(self, "tolerance", value))
-        self._low = _number("smart_low", "Lowest value that is added", self.hand.low)
-        self._high = _number("smart_high", "Highest value that is added", self.hand.high)
+        self._low = _number("smart_low", tr("Lowest value that is added"), self.hand.low)
+        self._high = _number("smart_high", tr("Highest value that is added"), self.hand.high)
         ends = QWidget()
         pair = QGridLayout(ends)
         pair.setContentsMargins(0, 0, 0, 0)
@@ -131,7 +132,7 @@ class SmartPaint(Paint):
         stack.addWidget(ends)
         by_hand.toggled.connect(stack.setCurrentIndex)
         by_hand.toggled.connect(self._on_by_hand)
-        grid.addWidget(QLabel("Values"), 0, 0)
+        grid.addWidget(QLabel(tr("Values")), 0, 0)
         grid.addWidget(stack, 0, 1)
         grid.addWidget(by_hand, 1, 0, 1, 2)
         return box

@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QKeyEvent, QPen, QPolygonF
 from contourdesk.app.footprints import polygon, stamp
 from contourdesk.app.geometry import ViewPlane
 from contourdesk.app.livewire import Livewire as Wire
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Sketch, Spot, Tool
 
 _CLOSE_PX = 9.0  # a click this near to the first point closes the outline
@@ -105,7 +106,7 @@ class Livewire(Tool):
         if plane is None or wire is None or structure is None or session is None:
             return
         if len(wire.anchors) < 2:
-            self.editor.say("An outline needs at least two points.")
+            self.editor.say(tr("An outline needs at least two points."))
             return
         flat = wire.closed()
         points = np.zeros((len(flat), 3))

@@ -8,6 +8,7 @@ from qtpy.QtGui import QKeyEvent
 from contourdesk.app import measuring
 from contourdesk.app.geometry import ViewPlane
 from contourdesk.app.measuring import Measurement, Position
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.measurements import draw_points, near
 from contourdesk.widgets.tool import Sketch, Spot, Tool
 
@@ -89,7 +90,7 @@ class _Measure(Tool):
             self.cancel()
             made = self.measure(plane, points)
             if made is None:
-                self.editor.say("There is no voxel of the image in it.")
+                self.editor.say(tr("There is no voxel of the image in it."))
             self.editor.state.marks.measurements.add(made)
         self.editor.redraw()
 

@@ -11,6 +11,7 @@ from contourdesk.app.geometry import Box
 from contourdesk.app.limits import allowed
 from contourdesk.app.nudge import Push, begin, plane_steps, push
 from contourdesk.app.structures import Bits
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Spot, Tool
 
 
@@ -60,7 +61,7 @@ class Nudge(Tool):
             return
         bits = self._flat(structure.mask.read(box))
         if not bits.any():
-            self.editor.say(f"{structure.name} has no outline on this slice. Draw one first.")
+            self.editor.say(tr("{name} has no outline on this slice. Draw one first.").format(name=structure.name))
             return
         self._draft = Draft(items, structure.id, limits)
         self._push = begin(

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from contourdesk.app.footprints import Patch, polygon, stamp
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.structures import Mask
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Sketch, Spot, Tool
 from contourdesk.widgets.tool_options import choice_row
 
@@ -50,7 +51,7 @@ class Polygon(Tool):
 
     def options(self) -> QWidget:
         """What becomes of the inside."""
-        return choice_row("polygon_effect", "The inside", _EFFECTS, self._effect, self._choose)
+        return choice_row("polygon_effect", tr("The inside"), _EFFECTS, self._effect, self._choose)
 
     def _choose(self, effect: str) -> None:
         self._effect = effect
@@ -133,7 +134,7 @@ class Polygon(Tool):
         if plane is None or structure is None or session is None:
             return
         if len(self._corners) < 3:
-            self.editor.say("A polygon needs at least three corners.")
+            self.editor.say(tr("A polygon needs at least three corners."))
             return
         points = np.zeros((len(self._corners), 3))
         points[:, [plane.vertical_axis, plane.horizontal_axis]] = self._corners

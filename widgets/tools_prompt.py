@@ -16,6 +16,7 @@ from contourdesk.app.prompts import REACH_FACTOR, REACH_MM, Kind, Prompt, footpr
 from contourdesk.app.review import Snapshot
 from contourdesk.app.seeds import grow_from_seeds
 from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.prompt_model import ModelButton, PromptModel
 from contourdesk.widgets.theme import named
 from contourdesk.widgets.tool import Sketch, Spot
@@ -145,7 +146,7 @@ class PromptTool(ProposingTool):
     def options(self) -> QWidget:
         """Kind of prompt, method and reach."""
         method = QComboBox()
-        named(method, "prompt_method", "Method", "How the prompts are followed")
+        named(method, "prompt_method", tr("Method"), tr("How the prompts are followed"))
         method.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for key, text, tip in _METHODS:
             method.addItem(text, key)
@@ -154,7 +155,7 @@ class PromptTool(ProposingTool):
         method.currentIndexChanged.connect(lambda _: self._set_method(method.currentData()))
         what = f"How far a mark acts; nothing further than {REACH_FACTOR:g} times this from the marks changes"
         reach = number("prompt_reach", what, self._reach_mm, (3, 60), self._set_reach)
-        kinds = choice_row("prompt_kind", "Kind of mark", _KINDS, self._kind, self._set_kind)
+        kinds = choice_row("prompt_kind", tr("Kind of mark"), _KINDS, self._kind, self._set_kind)
         model = ModelButton(self.model)
         panel = ToolOptions(self, [kinds, ("Method", method), model, ("Reach", reach)])
 

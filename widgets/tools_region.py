@@ -16,6 +16,7 @@ from contourdesk.app.prompts import Kind, Prompt, footprint
 from contourdesk.app.regions import between, flood, slab
 from contourdesk.app.review import Snapshot
 from contourdesk.app.structures import Structure
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Sketch, Spot
 from contourdesk.widgets.tool_options import ToolOptions, choice_row, number
 from contourdesk.widgets.tool_proposing import Proposal, ProposingTool, draw_area, on_slice
@@ -88,7 +89,7 @@ class FloodTool(ProposingTool):
 
     def options(self) -> QWidget:
         """Slice or volume, tolerance, and the largest radius."""
-        depth = choice_row("flood_depth", "Flood", _DEPTHS, self._depth, self._set_depth)
+        depth = choice_row("flood_depth", tr("Flood"), _DEPTHS, self._depth, self._set_depth)
         what = "How far values may lie from the one clicked on"
         tolerance = number("flood_tolerance", what, self._tolerance, (0, 5000), self._set_tolerance, "")
         tolerance.setPrefix("± ")
@@ -203,10 +204,10 @@ class RangeTool(ProposingTool):
 
     def options(self) -> QWidget:
         """The shape of the region, the range, and the region's depth."""
-        shape = choice_row("range_shape", "Region", _SHAPES, self._shape, self._set_shape)
+        shape = choice_row("range_shape", tr("Region"), _SHAPES, self._shape, self._set_shape)
         ends = (-32768, 32767)
-        low = number("range_low", "Lowest value", self._low, ends, self._set_low, "")
-        high = number("range_high", "Highest value", self._high, ends, self._set_high, "")
+        low = number("range_low", tr("Lowest value"), self._low, ends, self._set_low, "")
+        high = number("range_high", tr("Highest value"), self._high, ends, self._set_high, "")
         what = "How far the region reaches to either side of the slice"
         depth = number("range_depth", what, self._depth_mm, (0, 500), self._set_depth)
         return ToolOptions(self, [shape, ("From", low), ("To", high), ("Depth", depth)])

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QToolButton, QWidget
 
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.versions import Version, versions
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.ortho_view import OrthoView
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
@@ -25,13 +26,13 @@ class VersionBar(QWidget):
         self.name.setTextFormat(Qt.TextFormat.PlainText)
         set_role(self.name, "strong")
         self.one, self.other = QComboBox(), QComboBox()
-        named(self.one, "version_dashed", "Version with the dashed outline", "Drawn dashed")
-        named(self.other, "version_solid", "Version with the solid outline", "Drawn solid")
+        named(self.one, "version_dashed", tr("Version with the dashed outline"), tr("Drawn dashed"))
+        named(self.other, "version_solid", tr("Version with the solid outline"), tr("Drawn solid"))
         self.volumes = QLabel()
-        named(self.volumes, "version_volumes", "Volumes of the two versions")
+        named(self.volumes, "version_volumes", tr("Volumes of the two versions"))
         set_role(self.volumes, "muted")
         close = QToolButton()
-        named(close, "version_close", "End the comparison", "End the comparison (Shift+Q)")
+        named(close, "version_close", tr("End the comparison"), tr("End the comparison (Shift+Q)"))
         close.setIcon(icon("close"))
         close.setIconSize(icon_size(self, 0.9))
         close.setAutoRaise(True)
@@ -103,11 +104,11 @@ class VersionBar(QWidget):
 
     def _compare(self, _: int = 0) -> None:
         if len(self._versions) < 2:
-            self.volumes.setText("No other version is kept: nothing was proposed, imported or accepted.")
+            self.volumes.setText(tr("No other version is kept: nothing was proposed, imported or accepted."))
             self._view.marks.compare(None)
             return
         one, other = (self._versions[box.currentIndex()] for box in (self.one, self.other))
         ml = self._session.structures.grid.voxel_ml  # type: ignore[union-attr]
         a, b = one.mask.count * ml, other.mask.count * ml
-        self.volumes.setText(f"{a:.1f} ml, {b:.1f} ml ({b - a:+.1f})")
+        self.volumes.setText(tr("{a:.1f} ml, {b:.1f} ml ({b_2:+.1f})").format(a=a, b=b, b_2=b - a))
         self._view.marks.compare((one.mask, other.mask))

@@ -22,6 +22,7 @@ from contourdesk.app.review import Change
 from contourdesk.app.structures import Mask, Structure
 from contourdesk.app.surfaces import Surface, first_hit, surfaces
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.plane_view import BUTTON_STYLE
 from contourdesk.widgets.view_3d_overlay import Overlay3D
 from contourdesk.widgets.view_state import ViewState
@@ -47,7 +48,7 @@ class SurfaceView(QWidget):
     def __init__(self, state: ViewState, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("surfaceView")
-        self.setAccessibleName("Surfaces of the structures in three dimensions")
+        self.setAccessibleName(tr("Surfaces of the structures in three dimensions"))
         self.setMinimumSize(160, 140)
         self._state = state
         self._canvas: SceneCanvas | None = None
@@ -188,11 +189,11 @@ class SurfaceView(QWidget):
         self._overlay = Overlay3D(native, self._state, self.project, self.axes)
         self._button = QToolButton(native)
         self._button.setObjectName("surfaceMaximise")
-        self._button.setAccessibleName("Show the surfaces alone, or all views again")
+        self._button.setAccessibleName(tr("Show the surfaces alone, or all views again"))
         self._button.setText("⤢")
         self._button.setCursor(Qt.CursorShape.ArrowCursor)
         self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._button.setToolTip("Show the surfaces alone, or all views again (double click)")
+        self._button.setToolTip(tr("Show the surfaces alone, or all views again (double click)"))
         self._button.setFixedSize(26, 26)
         self._button.setStyleSheet(BUTTON_STYLE)
         self._button.clicked.connect(self.maximise_wanted)

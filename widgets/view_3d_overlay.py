@@ -10,6 +10,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QFont, QFontInfo, QPainter, QPaintEvent, QPen
 from qtpy.QtWidgets import QWidget
 
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.view_overlay import CROSS, LETTER, SHADOW, TEXT, shadowed
 from contourdesk.widgets.view_state import ViewState
 
@@ -57,7 +58,7 @@ class Overlay3D(QWidget):
         if not len(session.structures):
             font.setBold(False)
             painter.setFont(font)
-            shadowed(painter, area, Qt.AlignmentFlag.AlignCenter, "No structures yet", TEXT)
+            shadowed(painter, area, Qt.AlignmentFlag.AlignCenter, tr("No structures yet"), TEXT)
         painter.end()
 
     def _draw_cross(self, painter: QPainter, at: QPointF) -> None:

@@ -10,6 +10,7 @@ from qtpy.QtGui import QColor, QImage, QLinearGradient, QPainter, QTransform
 
 from contourdesk.app.confidence import UNCERTAINTY, Confidence
 from contourdesk.app.geometry import ViewPlane
+from contourdesk.widgets.language import tr
 
 # Viridis: it rises evenly in brightness, also for colour-blind eyes and in print, and none of it is a grey of CT.
 _VIRIDIS = (
@@ -80,13 +81,13 @@ def draw_legend(painter: QPainter, area: QRectF, write: Callable[[QRectF, str], 
     line = painter.fontMetrics().height()
     row = QRectF(area.left(), area.top(), area.width(), line)
     if not known:
-        write(row, "No probabilities of a model for this structure")
+        write(row, tr("No probabilities of a model for this structure"))
         return
     gap = line * 0.4
     left = painter.fontMetrics().horizontalAdvance("Model sure") + gap
     bar = QRectF(row.left() + left, row.top() + line * 0.2, line * 4, line * 0.6)
-    write(row, "Model sure")
-    write(row.adjusted(left + bar.width() + gap, 0, 0, 0), "unsure")
+    write(row, tr("Model sure"))
+    write(row.adjusted(left + bar.width() + gap, 0, 0, 0), tr("unsure"))
     scale = QLinearGradient(bar.topLeft(), bar.topRight())
     for step in range(11):
         colour = colour_of(step / 10)

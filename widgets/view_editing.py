@@ -9,6 +9,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.footprints import Patch
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.tool import Spot, Tool
 from contourdesk.widgets.tools import TOOLS
 from contourdesk.widgets.tools_measure import MEASURING
@@ -102,12 +103,12 @@ class Editor(QObject):
             return None
         structure = self.state.structure(self.state.active)
         if structure is None:
-            self.say("No structure is chosen. Choose one in the table, or add one, then draw.")
+            self.say(tr("No structure is chosen. Choose one in the table, or add one, then draw."))
         elif structure.id in self.state.hidden:
-            self.say(f"{structure.name} is hidden. Show it before you change it.")
+            self.say(tr("{name} is hidden. Show it before you change it.").format(name=structure.name))
             return None
         elif structure.locked:
-            self.say(f"{structure.name} is locked. Unlock it in the list before you change it.")
+            self.say(tr("{name} is locked. Unlock it in the list before you change it.").format(name=structure.name))
             return None
         return structure
 

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from contourdesk.app.case import Case
 from contourdesk.widgets.actions import Action
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
 
 
@@ -31,12 +32,12 @@ class Banner(QFrame):
         self.setObjectName("banner")
         set_role(self, "banner")
         self.label = QLabel()
-        named(self.label, "banner_text", "Notes about this case")
+        named(self.label, "banner_text", tr("Notes about this case"))
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         close = QToolButton()
-        named(close, "banner_close", "Dismiss the notes", "Dismiss")
+        named(close, "banner_close", tr("Dismiss the notes"), tr("Dismiss"))
         close.setIcon(icon("close"))
         close.setIconSize(icon_size(self, 0.9))
         close.setAutoRaise(True)
@@ -101,7 +102,7 @@ class ResampledLabel(QLabel):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Resampled images", parent)
-        named(self, "resampled", "These images were resampled")
+        named(self, "resampled", tr("These images were resampled"))
         set_role(self, "warning")
         self.hide()
 
@@ -156,7 +157,7 @@ def fill_menus(window: QMainWindow, actions: Sequence[Action], made: Mapping[str
     before = ""
     for action in actions:
         if action.menu not in menus:
-            menu = window.menuBar().addMenu(f"&{action.menu}")
+            menu = window.menuBar().addMenu(f"&{tr(action.menu)}")
             menu.setObjectName(f"menu_{action.menu.lower()}")
             menus[action.menu] = menu
             before = ""
@@ -171,7 +172,7 @@ def make_toolbar(
     window: QMainWindow, actions: Sequence[Action], made: Mapping[str, QAction], middle: QWidget, label: QWidget
 ) -> QToolBar:
     """The toolbar: actions that want to be there, the display controls, the patient, help at the end."""
-    bar = QToolBar("Main toolbar", window)
+    bar = QToolBar(tr("Main toolbar"), window)
     bar.setObjectName("toolbar")
     bar.setMovable(False)
     bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)

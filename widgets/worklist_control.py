@@ -14,6 +14,7 @@ from contourdesk.app.read_ahead import Ahead, read_ahead, still_true
 from contourdesk.app.worklist import Row
 from contourdesk.app.worklist_scan import known, update
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.worklist_page import WorklistPage
 
 _CALM_MS = 3000  # after a case was opened, before the next is read: its own reading comes first
@@ -113,7 +114,7 @@ class WorklistControl(QObject):
     # -- slots ----------------------------------------------------------------------------------------------------
 
     def _ask_folder(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self.page, "Add a folder of cases")
+        chosen = QFileDialog.getExistingDirectory(self.page, tr("Add a folder of cases"))
         if chosen:
             self.add_folder(Path(chosen))
 
@@ -131,11 +132,15 @@ class WorklistControl(QObject):
         if self.runner.running:
             self._waiting = job
             return
-        self.page.set_busy("Looking for cases…")
+        self.page.set_busy(tr("Looking for cases…"))
         self.runner.start(job, harmless=True)
 
     def _on_progress(self, step: Progress) -> None:
-        self.page.set_busy(f"{step.text} ({step.done + 1} of {step.total})" if step.total else step.text)
+        self.page.set_busy(
+            tr("{text} ({done} of {total})").format(text=step.text, done=step.done + 1, total=step.total)
+            if step.total
+            else step.text
+        )
 
     def _on_rows(self, rows: list[Row]) -> None:
         self.page.set_busy("")

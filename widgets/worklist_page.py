@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from contourdesk.app.worklist import COLUMNS, STATES, Row, filter_rows, next_row, sort_rows, summary
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.review_panel import when
 from contourdesk.widgets.theme import em, icon, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
@@ -118,18 +119,18 @@ class WorklistPage(QWidget):
         self._column, self._descending = "state", False
         self._current: tuple[str, str] | None = None
         self.search = QLineEdit()
-        named(self.search, "worklist_search", "Search the worklist", "Words in any column (Ctrl+F)")
-        self.search.setPlaceholderText("Search patient, description, reviewer …")
+        named(self.search, "worklist_search", tr("Search the worklist"), tr("Words in any column (Ctrl+F)"))
+        self.search.setPlaceholderText(tr("Search patient, description, reviewer …"))
         self.search.setClearButtonEnabled(True)
         self.model = WorklistModel(self)
         self.table = QTableView()
-        named(self.table, "worklist", "Cases")
+        named(self.table, "worklist", tr("Cases"))
         self.text, self.progress = QLabel(), ElidedLabel()
-        named(self.text, "worklist_summary", "How many cases")
-        named(self.progress, "worklist_progress", "What is being looked at")
+        named(self.text, "worklist_summary", tr("How many cases"))
+        named(self.progress, "worklist_progress", tr("What is being looked at"))
         set_role(self.progress, "muted")
         self.nothing = QLabel(
-            "Add a folder of cases: each folder in it with DICOM images, and each image file, is one."
+            tr("Add a folder of cases: each folder in it with DICOM images, and each image file, is one.")
         )
         set_role(self.nothing, "muted")
         self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -158,7 +159,7 @@ class WorklistPage(QWidget):
     def _head(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(em(self, 0.4))
-        title = QLabel("Worklist")
+        title = QLabel(tr("Worklist"))
         set_role(title, "title")
         row.addWidget(title)
         row.addSpacing(em(self, 1))
@@ -202,10 +203,10 @@ class WorklistPage(QWidget):
         row.setSpacing(em(self, 0.5))
         row.addWidget(self.text)
         row.addWidget(self.progress, 1)
-        self.refresh = self._button("Look again", "worklist_refresh", "Look for cases and reviews again (F5)")
-        self.back = self._button("Start page", "worklist_back", "Back to the start page (Esc)")
-        self.next = self._button("Next case", "worklist_next", "Open the next case that is not done (Ctrl+J)")
-        self.open = self._button("Open", "worklist_open", "Open the chosen case (Enter)")
+        self.refresh = self._button(tr("Look again"), "worklist_refresh", tr("Look for cases and reviews again (F5)"))
+        self.back = self._button(tr("Start page"), "worklist_back", tr("Back to the start page (Esc)"))
+        self.next = self._button(tr("Next case"), "worklist_next", tr("Open the next case that is not done (Ctrl+J)"))
+        self.open = self._button(tr("Open"), "worklist_open", tr("Open the chosen case (Enter)"))
         set_role(self.open, "primary")
         self.refresh.clicked.connect(self.refresh_wanted)
         self.back.clicked.connect(self.left)
@@ -231,14 +232,16 @@ class WorklistPage(QWidget):
                 widget.deleteLater()
         for number, folder in enumerate(folders):
             chip = QPushButton(folder.name or str(folder))
-            named(chip, f"worklist_folder_{number}", f"Take {folder} off the list")
-            chip.setToolTip(f"{folder}\nClick to take it off the list; nothing in it is touched")
+            named(chip, f"worklist_folder_{number}", tr("Take {folder} off the list").format(folder=folder))
+            chip.setToolTip(
+                tr("{folder}\nClick to take it off the list; nothing in it is touched").format(folder=folder)
+            )
             chip.setIcon(icon("close"))
             chip.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
             chip.clicked.connect(lambda _=False, folder=folder: self.folder_unwanted.emit(folder))
             self._folders.addWidget(chip)
-        add = QPushButton("Add a folder…")
-        named(add, "worklist_add", "Add a folder of cases")
+        add = QPushButton(tr("Add a folder…"))
+        named(add, "worklist_add", tr("Add a folder of cases"))
         add.setIcon(icon("open-folder"))
         add.clicked.connect(self.folder_wanted)
         self._folders.addWidget(add)
