@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from contourdesk.app.errors import UserError
 
 OVERLAPS = ("smaller", "regions", "masks")
 
@@ -34,10 +35,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _names_file(text: str) -> dict[str, str]:
+    from contourdesk.app.export_job import read_meanings
+
     try:
-        read = json.loads(Path(text).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"'{text}' can't be read as JSON") from error
-    if not isinstance(read, dict) or not all(isinstance(v, str) and v.strip() for v in read.values()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not an object of names and labels")
-    return {str(k): v.strip() for k, v in read.items()}
+        return read_meanings(Path(text))
+    except UserError as error:
+        raise argparse.ArgumentTypeError(error.message) from error

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from contourdesk.app.console import BUG, GOOD, STOPPED, guarded, note, run_job, say
+from contourdesk.app.console import BUG, GOOD, STOPPED, guarded, log_traceback, note, run_job, say
 from contourdesk.app.errors import UserError
 from contourdesk.app.evaluate_work import CaseResult, EvaluateTask, ModelUse, evaluate_case, read_again, use_model
 from contourdesk.app.evaluation import Interval, Score, worst
@@ -22,7 +22,7 @@ from contourdesk.app.evaluation_report import html, scores_of
 from contourdesk.app.evaluation_score import by_meaning, organ_name
 from contourdesk.app.evaluation_views import save_view
 from contourdesk.app.files import write_atomically
-from contourdesk.app.jobs import Job
+from contourdesk.app.jobs import Job, Progress, part
 from contourdesk.app.naming import label_key
 from contourdesk.app.review_format import software
 from contourdesk.app.segment_command import BUNDLED, model_folder
@@ -100,6 +100,31 @@ def _one(task: EvaluateTask, found: Found, title: str) -> int:
     return GOOD
 
 
+def evaluation(
+    paths: Sequence[Path], models: Sequence[str], out: Path, *, split: str | None = None, device: str = "auto"
+) -> Job[Evaluation]:
+    """Job: the same for the window. A case that fails does not stop the others; predictions are kept.
+
+    Raises
+    ------
+    UserError : see `evaluate`.
+    """
+    yield Progress(0, 0, "Reading the models")
+    plan = make_plan(paths, models, out, split=split, device=device)
+    found = Found()
+    count = len(plan.tasks)
+    for number, task in enumerate(plan.tasks):
+        job = part(evaluate_case(task), number, count + 1, f"{number + 1} of {count}")
+        try:
+            found.results.append((yield from job))
+        except UserError as error:
+            found.failed[task.name] = error.message
+        except Exception as error:  # noqa: BLE001 - one case must not end the others; the log has the traceback
+            log_traceback()
+            found.failed[task.name] = f"A fault in the program ({type(error).__name__}); the log file has the details."
+    return (yield from part(finishing(plan, found), count, count + 1, "Report"))
+
+
 def make_plan(
     paths: Sequence[Path],
     models: Sequence[str],
@@ -169,6 +194,13 @@ def _unknown_training(use: ModelUse) -> str:
 
 def finish(plan: Plan, found: Found) -> Evaluation:
     """Write report, table and JSON, and say the main figures. Raises UserError when nothing could be compared."""
+    evaluation = run_job(finishing(plan, found), "Drawing the worst cases")
+    _tell(evaluation, plan.out)
+    return evaluation
+
+
+def finishing(plan: Plan, found: Found) -> Job[Evaluation]:
+    """Write report, table and JSON. Raises UserError when nothing could be compared."""
     scores = [s for result in found.results for s in result.scores]
     if not scores:
         reasons = "; ".join(sorted(set(found.failed.values()))) or "no known organ that the model draws"
@@ -190,10 +222,15 @@ def finish(plan: Plan, found: Found) -> Evaluation:
         software=software(),
         promotion=promotion(plan.models[-1]),
     )
-    shown, views = run_job(_pictures(evaluation, found.results, plan), "Drawing the worst cases")
-    evaluation = replace(evaluation, commands={**evaluation.commands, **views})
+    shown, views, said = yield from _pictures(evaluation, found.results, plan)
+    commands = {case: f"contourdesk review {quoted(view)}" for case, view in views.items()}
+    evaluation = replace(
+        evaluation,
+        commands={**evaluation.commands, **commands},
+        views=views,
+        notes=(*evaluation.notes, *said),
+    )
     _write(plan.out, evaluation, html(evaluation, shown))
-    _tell(evaluation, plan.out)
     return evaluation
 
 
@@ -205,27 +242,29 @@ def _order(plan: Plan, scores: Iterable[Score]) -> list[str]:
 
 def _pictures(
     e: Evaluation, results: Sequence[CaseResult], plan: Plan
-) -> Job[tuple[list[tuple[Score, list[Score], bytes | None]], dict[str, str]]]:
-    """Pictures of the worst structures; and for their cases the command that opens truth and models in the window."""
+) -> Job[tuple[list[tuple[Score, list[Score], bytes | None]], dict[str, Path], list[str]]]:
+    """Pictures of the worst structures; for their cases reviews that show truth and models; and what went wrong."""
     by = scores_of(e.scores)
     tasks = {task.name: task for task in plan.tasks}
-    commands: dict[str, str] = {}
+    views: dict[str, Path] = {}
+    said: list[str] = []
     images = {r.name: r.image for r in results}
     chosen = worst(e.scores)
     drawn: dict[tuple[str, str], bytes | None] = {}
-    for case in dict.fromkeys(s.case for s in chosen):
-        truth, found = yield from read_again(tasks[case], images[case])
+    cases = list(dict.fromkeys(s.case for s in chosen))
+    for number, case in enumerate(cases):
+        truth, found = yield from part(read_again(tasks[case], images[case]), number, len(cases), f"Drawing {case}")
         try:
-            view = yield from save_view(plan.out / VIEWS / case, truth, found, plan.models)
-            commands[case] = f"contourdesk review {quoted(view)}"
+            save = save_view(plan.out / VIEWS / case, truth, found, plan.models)
+            views[case] = yield from part(save, number, len(cases), f"Drawing {case}")
         except UserError as error:
-            note(f"{case}: {error}")
+            said.append(f"{case}: {error}")
         for s in chosen:
             if s.case == case:
                 masks = {"truth": truth.masks, **found}
                 mine = {name: by_meaning(m.items()).get(label_key(s.organ), Mask()) for name, m in masks.items()}
                 drawn[case, s.organ] = picture(truth.case.volume, mine, s.slice_index)
-    return [(s, by[s.case, s.organ], drawn[s.case, s.organ]) for s in chosen], commands
+    return [(s, by[s.case, s.organ], drawn[s.case, s.organ]) for s in chosen], views, said
 
 
 def _write(out: Path, e: Evaluation, page: str) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from contourdesk.app.evaluate_work import ModelUse
@@ -33,7 +34,7 @@ class Evaluation:
     ----------
     source : what the cases are from, in words.
     models : as they were used, A and B;  tolerance_mm : of surface Dice.
-    commands : for each case what opens it in the app.
+    commands : for each case what opens it in the app;  views : for the worst ones the review that this opens.
     failed : case to the sentence that says why it is not among the scores.
     notes : sentences for the user;  warnings : those that put the figures in doubt.
     when, software : of the evaluation.
@@ -51,6 +52,7 @@ class Evaluation:
     when: str = ""
     software: str = ""
     promotion: tuple[str, ...] = ()
+    views: Mapping[str, Path] = field(default_factory=dict)
     summaries: tuple[OrganSummary, ...] = ()
     overall: Mapping[str, Interval] = field(default_factory=dict)
     pairs: tuple[Paired, ...] = ()

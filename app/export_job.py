@@ -15,7 +15,7 @@ from contourdesk.app.console import log_traceback
 from contourdesk.app.errors import UserError
 from contourdesk.app.export_command import DATASET_NAME, chosen_structures, write_opened
 from contourdesk.app.identifiers import Identifiers
-from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.jobs import Job, Progress, part
 from contourdesk.app.naming import suggest
 from contourdesk.app.review import ReviewSession
 from contourdesk.app.reviewed import read_review, series_of
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 REVIEW_FILE = "case.json"
 COPIES = "deidentified"
 TRAINING, COPY = "nnunet", "dicom-deidentified"
-_SHARES = 1000  # of one review in the progress of many
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,13 @@ class Exported:
         return f"A fault in the program ({type(self.error).__name__}); the log file has the details."
 
 
+@dataclass(frozen=True, eq=False)
+class ExportProgress(Progress):
+    """How far `export_many` is: `exported` are the reviews that are finished with."""
+
+    exported: tuple[Exported, ...] = ()
+
+
 def export_review(
     folder: Path, out: Path, how: How, labels: Sequence[str] = (), *, many: bool = False, own: bool = False
 ) -> Job[Exported]:
@@ -112,29 +118,26 @@ def export_review(
 
 
 def export_many(folders: Sequence[Path], out: Path, how: How, own: Collection[Path] = ()) -> Job[list[Exported]]:
-    """Write several reviews, one after the other; each yields its result in the order of `folders`.
+    """Write several reviews, one after the other, and return what came of each; its steps are `ExportProgress`.
 
     `own` are those that are open in this program, see `export_review`. When the job is closed, the review that it is
     at leaves nothing half done.
     """
-    labels = labels_of(folders, how)
-    out_of, done = len(folders) * _SHARES, list[Exported]()
+    labels, done = labels_of(folders, how), list[Exported]()
     for number, folder in enumerate(folders):
-        title = f"{number + 1} of {len(folders)}"
-        yield Progress(number * _SHARES, out_of, title)
         job = export_review(folder, out, how, labels, many=len(folders) > 1, own=folder in own)
+        counted = part(job, number, len(folders), f"{number + 1} of {len(folders)}")
         try:
             while True:
-                step = next(job)
-                share = _SHARES * step.done // step.total if step.total else 0
-                yield Progress(number * _SHARES + share, out_of, f"{title}: {step.text}")
+                step = next(counted)
+                yield ExportProgress(step.done, step.total, step.text, exported=tuple(done))
         except StopIteration as end:
             done.append(end.value)
         except Exception as error:  # noqa: BLE001 - one review must not end the others; the log has the traceback
             log_traceback()
             done.append(Exported(folder, error=error))
         finally:
-            job.close()
+            counted.close()
     return done
 
 
@@ -148,6 +151,17 @@ def reviews_in(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(file.parent for file in path.glob(f"*/{REVIEW_FILE}"))
         out.update(dict.fromkeys(inside or [path]))
     return list(out)
+
+
+def read_meanings(path: Path) -> dict[str, str]:
+    """Which names in reviews mean which labels: a JSON object. Raises UserError."""
+    try:
+        read = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read as JSON.", "Choose another file with names.") from error
+    if not isinstance(read, dict) or not all(isinstance(v, str) and v.strip() for v in read.values()):
+        raise UserError(f"{path} is not an object of names and labels.", 'Write {"name in the review": "label"}.')
+    return {str(k): v.strip() for k, v in read.items()}
 
 
 def dataset_folder(out: Path) -> Path:

@@ -54,3 +54,23 @@ def run(job: Job[T], on_progress: Callable[[Progress], None] | None = None) -> T
             return result
         if on_progress is not None:
             on_progress(step)
+
+
+SHARES = 1000  # of one part in the progress of several
+
+
+def part(job: Job[T], number: int, count: int, title: str = "") -> Job[T]:
+    """`job` as one of `count` parts that take about as long, the `number`-th from 0; `title` begins each text."""
+    whole = count * SHARES
+    yield Progress(number * SHARES, whole, title)
+    try:
+        while True:
+            step = next(job)
+            share = SHARES * step.done // step.total if step.total else 0
+            text = f"{title}: {step.text}" if title and step.text else title or step.text
+            yield Progress(number * SHARES + share, whole, text, step.note, step.look)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        job.close()
