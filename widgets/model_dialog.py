@@ -29,7 +29,7 @@ from contourdesk.inference import model_library as library
 from contourdesk.inference.model_library import SITES, Entry
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.theme import colours, em, named, set_role
 
 _KINDS = {"bundled": "came with the program", "folder": "used where it lies", "unpacked": "unpacked from a zip"}
 Listed = tuple[list[Entry], dict[str, str], str]  # models, default of each site, name of the one to show
@@ -271,6 +271,7 @@ def about(entry: Entry, defaults: Mapping[str, str]) -> str:
     """A model's description as HTML; nothing in it is taken for markup."""
     sites = [site for site, name in defaults.items() if name == entry.name]
     times = " × "
+    muted, care = (colours()[name] for name in ("text-muted", "warning"))
     rows = [
         ("Structures", ", ".join(entry.organs)),
         ("Configuration", entry.configuration + (f", {entry.parts} models make one list" if entry.parts > 1 else "")),
@@ -283,15 +284,15 @@ def about(entry: Entry, defaults: Mapping[str, str]) -> str:
         ("SHA-256", ", ".join(entry.sha256)),
     ]
     lines = "".join(
-        f"<tr><td style='color:#8b94a1; padding-right:1em'>{label}</td><td>{html.escape(value)}</td></tr>"
+        f"<tr><td style='color:{muted}; padding-right:1em'>{label}</td><td>{html.escape(value)}</td></tr>"
         for label, value in rows
         if value
     )
-    gone = "" if entry.is_there else "<p style='color:#e3b45c'>Its folder is not there any more.</p>"
-    notes = "".join(f"<p style='color:#e3b45c'>{html.escape(note)}</p>" for note in entry.notes)
+    gone = "" if entry.is_there else f"<p style='color:{care}'>Its folder is not there any more.</p>"
+    notes = "".join(f"<p style='color:{care}'>{html.escape(note)}</p>" for note in entry.notes)
     licence = f"<h4>Licence</h4><pre style='white-space:pre-wrap'>{html.escape(entry.licence)}</pre>"
     return f"<h3>{html.escape(entry.name)}</h3>{gone}<table>{lines}</table>{notes}" + (
-        licence if entry.licence else "<p style='color:#8b94a1'>No licence text came with it.</p>"
+        licence if entry.licence else f"<p style='color:{muted}'>No licence text came with it.</p>"
     )
 
 

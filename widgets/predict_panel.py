@@ -110,7 +110,7 @@ class PredictPanel(QWidget):
         for text, value in DEVICES:
             self.device.addItem(text, value)
         self.device.setCurrentIndex(max(self.device.findData(device), 0))
-        self.button = QPushButton(icon("segment"), "Segment")
+        self.button = QPushButton(tr("Segment"))
         named(self.button, "segment", tr("Segment"), tr("Propose structures with the model (Ctrl+G)"))
         set_role(self.button, "primary")
         self.cancel_button = QPushButton(tr("Cancel"))

@@ -11,7 +11,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, icon, icon_size, named, set_role
+from contourdesk.widgets.theme import IconLabel, em, named, set_role
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ class StartPage(QWidget):
 
     def _head(self) -> QHBoxLayout:
         row = QHBoxLayout()
-        picture = QLabel()
-        side = em(self, 3.2)
-        picture.setPixmap(icon("contourdesk").pixmap(side, side))
+        picture = IconLabel("contourdesk", 3.2)
         title = QLabel("Contourdesk")
         set_role(title, "title")
         what = QLabel(tr("Review and correct organ contours on CT. Open a patient, segment, correct, accept, export."))
@@ -145,8 +143,7 @@ def _card(parent: QWidget, name: str, title: str, detail: str, picture: str, slo
     set_role(button, "card")
     row = QHBoxLayout(button)
     row.setContentsMargins(em(parent, 0.8), em(parent, 0.5), em(parent, 0.8), em(parent, 0.5))
-    image = QLabel()
-    image.setPixmap(icon(picture).pixmap(icon_size(parent, 1.6)))
+    image = IconLabel(picture, 1.6, parent)
     text = QVBoxLayout()
     text.setSpacing(0)
     big, small = QLabel(title), QLabel(detail)

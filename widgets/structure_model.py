@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QWidget
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.finding import SEVERITIES, Finding
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask, Structure
-from contourdesk.widgets.theme import icon, swatch
+from contourdesk.widgets.theme import icon, ink, swatch
 
 SHOW, COLOUR, NAME, FINDINGS, LOCK, VOLUME, STATE = range(7)
 HEADERS = ("", "", "Name", "", "", "ml", "State")
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
 ID_ROLE = _Role.UserRole
-_FINDING_INK = {"error": "#e79b97", "warning": "#e3b45c", "info": "#a8b1bd"}
+_FINDING_INK = {"error": "bad", "warning": "warning", "info": "text-soft"}
 
 
 def state_text(structure: Structure) -> str:
@@ -139,10 +138,10 @@ class StructureModel(QAbstractTableModel):
         if role == _Role.TextAlignmentRole and column in (VOLUME, FINDINGS):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == _Role.ForegroundRole and column == NAME and s.mask.is_empty:
-            return QColor("#8b94a1")
+            return ink("text-muted")
         if role == _Role.ForegroundRole and column == FINDINGS and s.id in self._found:
             worst = min(self._found[s.id], key=lambda f: SEVERITIES.index(f.severity))
-            return QColor(_FINDING_INK[worst.severity])
+            return ink(_FINDING_INK[worst.severity])
         if role == _Role.AccessibleTextRole:
             return self._spoken(s, column)
         return self._tip(s, column) if role == _Role.ToolTipRole else None

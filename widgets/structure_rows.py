@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt, QTimer
-from qtpy.QtGui import QColor, QFont
+from qtpy.QtGui import QFont
 
 from contourdesk.app.groups import grouped
 from contourdesk.widgets.structure_model import NAME, StructureModel
-from contourdesk.widgets.theme import icon
+from contourdesk.widgets.theme import icon, ink
 
 Index = QModelIndex | QPersistentModelIndex
 _Role = Qt.ItemDataRole
@@ -137,7 +137,7 @@ class StructureRows(QAbstractTableModel):
         if role == _Role.DecorationRole:
             return icon("chevron-right" if self.folded(at.title) else "chevron-down")
         if role == _Role.ForegroundRole:
-            return QColor("#a8b1bd")
+            return ink("text-soft")
         if role == _Role.FontRole:
             font = QFont()
             font.setBold(True)

@@ -1,17 +1,31 @@
-"""The look: one dark style sheet, icons, and a text size that fits the screen."""
+"""The look: one style sheet in dark or light colours, icons, and a text size that fits the screen."""
 
 from __future__ import annotations
 
+import csv
+import re
+import tempfile
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QPalette, QPixmap, QScreen
-from qtpy.QtWidgets import QApplication, QStyleFactory, QWidget
+from qtpy.QtWidgets import QApplication, QLabel, QStyleFactory, QWidget
 
 RESOURCES = Path(str(files("contourdesk.resources")))
 _BASE_POINTS = 10.0
+_ICON_INKS = {  # what the colours of the icons' files are called in the table of colours
+    "#c9d1db": "handle", "#a8b1bd": "text-soft", "#929ca9": "text-muted", "#5d6672": "text-off", "#6fc596": "good",
+    "#e3b45c": "warning", "#f0a29c": "bad", "#e58b86": "bad", "#4d9fd6": "focus",
+}  # fmt: skip
+
+
+class _Look:
+    """What `apply_theme` chose: "dark" or "light", and the folder of the icons made for it."""
+
+    theme = "dark"
+    icons: tempfile.TemporaryDirectory[str] | None = None
 
 
 def text_points(screen: QScreen | None) -> float:
@@ -24,38 +38,110 @@ def text_points(screen: QScreen | None) -> float:
     return _BASE_POINTS * min(max(height / 1300, 1.0), 1.6)
 
 
-def apply_theme(app: QApplication) -> None:
-    """Give the whole application its style; once, before the first window."""
+def apply_theme(app: QApplication, theme: str = "dark") -> None:
+    """Give the whole application its style: "dark", "light", or "system" for what the desktop has.
+
+    Before the first window, or later: then what is on the screen changes with it.
+    """
+    if theme == "system":
+        theme = "light" if app.styleHints().colorScheme() == Qt.ColorScheme.Light else "dark"
+    before = {icon(name).cacheKey(): name for name in _used}
+    _Look.theme = theme
+    icon.cache_clear()
     app.setStyle(QStyleFactory.create("Fusion"))
     font = QFont(app.font())
     font.setPointSizeF(text_points(app.primaryScreen()))
     app.setFont(font)
     app.setPalette(_palette())
-    text = (RESOURCES / "styles" / "dark.qss").read_text(encoding="utf-8")
-    app.setStyleSheet(text.replace("@icons", (RESOURCES / "icons").as_posix()))
+    text = (RESOURCES / "styles" / "style.qss").read_text(encoding="utf-8")
+    text = re.sub(r"@icons/([\w-]+)\.svg", lambda found: _icon_file(found[1]).as_posix(), text)
+    app.setStyleSheet(re.sub(r"@([\w-]+)", lambda found: colours()[found[1]], text))
     app.setWindowIcon(icon("contourdesk"))
+    for widget in app.allWidgets():
+        for part in (widget, *widget.actions()):
+            held = getattr(part, "icon", None)  # buttons and commands
+            if held is not None and held().cacheKey() in before:
+                part.setIcon(icon(before[held().cacheKey()]))
+
+
+def colours() -> dict[str, str]:
+    """The theme's colours by name."""
+    return _table()[_Look.theme]
+
+
+def ink(name: str) -> QColor:
+    """One of the theme's colours."""
+    return QColor(colours()[name])
+
+
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    with (RESOURCES / "styles" / "colours.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {theme: {row["name"]: row[theme] for row in rows} for theme in ("dark", "light")}
 
 
 def _palette() -> QPalette:
     palette = QPalette()
     role = QPalette.ColorRole
-    colours = {
-        role.Window: "#1d2025", role.WindowText: "#d9dee5", role.Base: "#15171b", role.AlternateBase: "#1c2025",
-        role.Text: "#d9dee5", role.Button: "#2c3139", role.ButtonText: "#d9dee5", role.BrightText: "#ffffff",
-        role.Highlight: "#2f6f9f", role.HighlightedText: "#ffffff", role.ToolTipBase: "#2c3139",
-        role.ToolTipText: "#e6eaf0", role.PlaceholderText: "#7d8794", role.Link: "#6cb4e6",
+    inks = {
+        role.Window: "window", role.WindowText: "text", role.Base: "field", role.AlternateBase: "list-other",
+        role.Text: "text", role.Button: "button", role.ButtonText: "text", role.BrightText: "text-strong",
+        role.Highlight: "accent", role.HighlightedText: "on-accent", role.ToolTipBase: "tip",
+        role.ToolTipText: "text", role.PlaceholderText: "text-muted", role.Link: "focus",
     }  # fmt: skip
-    for which, colour in colours.items():
-        palette.setColor(which, QColor(colour))
+    for which, name in inks.items():
+        palette.setColor(which, ink(name))
     for which in (role.WindowText, role.Text, role.ButtonText):
-        palette.setColor(QPalette.ColorGroup.Disabled, which, QColor("#6b7480"))
+        palette.setColor(QPalette.ColorGroup.Disabled, which, ink("text-off"))
     return palette
+
+
+_used: set[str] = set()
 
 
 @cache
 def icon(name: str) -> QIcon:
-    """The icon ``resources/icons/<name>.svg``."""
-    return QIcon(str(RESOURCES / "icons" / f"{name}.svg"))
+    """The icon ``resources/icons/<name>.svg`` in the theme's colours."""
+    _used.add(name)
+    return QIcon(str(_icon_file(name)))
+
+
+def _icon_file(name: str) -> Path:
+    """The file of an icon; for the light theme a copy in other colours, made when it is first asked for."""
+    shipped = RESOURCES / "icons" / f"{name}.svg"
+    if _Look.theme == "dark" or name == "contourdesk":
+        return shipped
+    if _Look.icons is None:
+        _Look.icons = tempfile.TemporaryDirectory(prefix="contourdesk-icons-")
+    made = Path(_Look.icons.name) / f"{name}.svg"
+    if not made.exists():
+        text = shipped.read_text("utf-8")
+        made.write_text(
+            re.sub(r"#[0-9a-f]{6}", lambda c: colours()[_ICON_INKS[c[0]]] if c[0] in _ICON_INKS else c[0], text),
+            "utf-8",
+        )
+    return made
+
+
+class IconLabel(QLabel):
+    """Shows an icon, `times` the height of its text, and follows the theme."""
+
+    _name = ""
+
+    def __init__(self, name: str, times: float, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._name, self._times = name, times
+        self._draw()
+
+    def _draw(self) -> None:
+        self.setPixmap(icon(self._name).pixmap(icon_size(self, self._times), self.devicePixelRatioF()))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Draw anew with another palette."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._name:
+            self._draw()
 
 
 def em(widget: QWidget, times: float = 1.0) -> int:

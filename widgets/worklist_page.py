@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent
+from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -25,12 +25,12 @@ from qtpy.QtWidgets import (
 from contourdesk.app.worklist import COLUMNS, STATES, Row, filter_rows, next_row, sort_rows, summary
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.review_panel import when
-from contourdesk.widgets.theme import em, icon, named, set_role
+from contourdesk.widgets.theme import em, icon, ink, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
 
 _HEADS = ("Patient", "Date", "Description", "Slices", "State", "Decided", "Findings", "Reviewer", "Last saved", "Place")
 _NUMBERS = ("slices", "decided", "findings")
-_COLOURS = {"new": "#7fc4ff", "in review": "#e3b45c", "done": "#6fc596", "can't be opened": "#929ca9"}
+_INKS = {"new": "new", "in review": "warning", "done": "good", "can't be opened": "text-muted"}
 _FILTERS = (("All", STATES), ("New", ("new",)), ("In review", ("in review",)), ("Done", ("done",)))
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
 _Any = QModelIndex()
@@ -89,9 +89,9 @@ class WorklistModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return cell_text(row, column)
         if role == Qt.ItemDataRole.ForegroundRole and column == "state":
-            return QColor(_COLOURS[row.state])
+            return ink(_INKS[row.state])
         if role == Qt.ItemDataRole.ForegroundRole and row.state == "can't be opened":
-            return QColor(_COLOURS[row.state])
+            return ink(_INKS[row.state])
         if role == Qt.ItemDataRole.TextAlignmentRole and column in _NUMBERS:
             return _RIGHT
         if role == Qt.ItemDataRole.ToolTipRole:
