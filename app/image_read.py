@@ -98,8 +98,13 @@ def _finite(array: NDArray[np.generic], path: Path) -> tuple[NDArray[np.generic]
     return array, [f"{missing} voxels hold no number; they count as {air:g}."]
 
 
+def looks_like_labels(array: NDArray[np.generic]) -> bool:
+    """Whether an array looks like a label map: few whole numbers, none below zero."""
+    return array.dtype.kind in "iu" and int(array.min()) >= 0 and int(array.max()) < _FEW
+
+
 def _no_ct(array: NDArray[np.generic]) -> str:
-    if array.dtype.kind in "iu" and int(array.min()) >= 0 and int(array.max()) < _FEW:
+    if looks_like_labels(array):
         return "The values look like labels of structures, not like a CT in HU; segmentation may be wrong."
     return "The values don't look like a CT in HU (there is no air); segmentation may be wrong."
 

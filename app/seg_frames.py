@@ -124,6 +124,46 @@ class Frames:
             out.append(known[where])
         return out
 
+    def planes(self) -> list[FramePlane]:
+        """Where frames lie, each place once. Raises UserError as `placements`."""
+        return [self._plane(where) for where in dict.fromkeys(self._place(i) for i in range(len(self)))]
+
+    def own_grid(self) -> Grid:
+        """The smallest even grid that holds all frames, its slices ascending along their normal.
+
+        Raises
+        ------
+        UserError : there is none: frames of several directions or sizes, or uneven places.
+        """
+        planes = self.planes()
+        along, down = planes[0].along, planes[0].down
+        normal = np.cross(along, down) / np.linalg.norm(np.cross(along, down))
+        planes.sort(key=lambda plane: float(plane.position @ normal))
+        first, last = planes[0].position, planes[-1].position
+        at = np.array([(plane.position - first) @ normal for plane in planes])
+        step_mm = self._step_mm(at)
+        count = round(at[-1] / step_mm)
+        step = (last - first) / count if count else normal * step_mm
+        affine = np.eye(4)
+        affine[:3] = np.column_stack([step, down, along, first])
+        for plane, where in zip(planes, at, strict=True):
+            off = float(np.linalg.norm(first + step * round(where / step_mm) - plane.position))
+            turned = max(np.abs(plane.along - along).max(), np.abs(plane.down - down).max())
+            if off > _UNEVEN * step_mm or turned * max(self.rows, self.columns) > _UNEVEN * step_mm:
+                raise UserError(
+                    f"The frames of {self._path.name} don't lie on one even grid.", "Open it with its images."
+                )
+        return Grid((count + 1, self.rows, self.columns), affine)
+
+    def _step_mm(self, at: Float) -> float:
+        """Distance of slices at these places (mm): what the file says where that fits, else the smallest gap."""
+        measures = self._group(0, "PixelMeasuresSequence")
+        said = [measures.get(name) for name in ("SpacingBetweenSlices", "SliceThickness")]
+        for step in (abs(float(text)) for text in said if text):
+            if step > 0 and np.abs(at / step - np.rint(at / step)).max() <= _UNEVEN:
+                return step
+        return float(np.diff(at).min()) if len(at) > 1 else 1.0
+
     def pixels(self) -> Iterator[NDArray[np.unsignedinteger]]:
         """Each frame's pixels (rows, columns), as stored."""
         syntax = str(self._ds.file_meta.TransferSyntaxUID)

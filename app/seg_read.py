@@ -21,6 +21,7 @@ from contourdesk.app.case import Case
 from contourdesk.app.colours import lab_to_rgb
 from contourdesk.app.dicom_headers import DAMAGE
 from contourdesk.app.errors import UserError
+from contourdesk.app.geometry import Grid
 from contourdesk.app.naming import colour_for, type_for
 from contourdesk.app.placement import TOLERANCE_MM, Placement, label_boxes, union
 from contourdesk.app.references import OtherImages, References, differences, remark
@@ -114,6 +115,15 @@ def segment_masks(path: Path, case: Case) -> list[tuple[str, Colour, Mask]]:
     except DAMAGE as error:
         raise _damaged(path) from error
     return [(one.name, one.colour, masks.get(number, Mask())) for number, one in segments.items()]
+
+
+def own_grid(path: Path) -> Grid:
+    """The smallest grid that holds a segmentation's frames, for one without its images. Raises UserError."""
+    dataset = _read(path)
+    try:
+        return Frames(dataset, path).own_grid()
+    except DAMAGE as error:
+        raise _damaged(path) from error
 
 
 @dataclass(frozen=True)
