@@ -44,11 +44,12 @@ def remove_model(name: str) -> int:
 
 def set_default(site: str, name: str) -> int:
     """Make a model the default of a body site. Raises UserError."""
+    from contourdesk.app.settings import load_settings
     from contourdesk.inference.model_library import defaults
     from contourdesk.inference.model_library import set_default as choose
 
     before = defaults().get(site)
-    choose(site, name)
+    choose(site, name, load_settings()[0].reviewer)
     say(f"default for {site}: {name}")
     if before is not None and before != name:
         say(f'before it was {before}, which stays; to put it back: contourdesk model default "{site}" {before}')

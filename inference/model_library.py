@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 SITES = ("head and neck", "brain", "thorax", "abdomen", "pelvis", "whole body")
 BUNDLED_SITES = {"headneck": "head and neck"}
 _LICENCE_CHARACTERS = 20_000
+_CHANGES_KEPT = 200  # of defaults
 # Words of a series' description or body part, as scanners and planning centres write them.
 _HINTS = {
     "head and neck": {"neck", "headneck", "hn", "hnscc", "hals", "larynx", "pharynx", "oropharynx", "parotid"},
@@ -222,14 +224,46 @@ def remove(name: str) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def set_default(site: str, name: str) -> None:
-    """Make a model the default of a body site (`SITES`). Raises UserError."""
+@dataclass(frozen=True)
+class DefaultChange:
+    """A person made a model the default of a body site: instead of which, when (ISO 8601), who, if that is known."""
+
+    site: str
+    name: str
+    before: str
+    when: str
+    who: str = ""
+
+
+def set_default(site: str, name: str, who: str = "") -> None:
+    """Make a model the default of a body site (`SITES`); the one before is remembered. Raises UserError."""
     if site not in SITES:
         raise UserError(f'"{site}" is no body site.', f"Choose one of: {', '.join(SITES)}.")
     find(name)
+    before = defaults().get(site, "")
     store = _read()
     store["defaults"][site] = name
+    if before != name:
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        change = DefaultChange(site, name, before, when, who)
+        store["changes"] = [*store["changes"], asdict(change)][-_CHANGES_KEPT:]
     _write(store)
+
+
+def last_change(site: str) -> DefaultChange | None:
+    """How the present default of a body site became that; None when nobody chose it. Reads no model."""
+    present = defaults().get(site)
+    for one in reversed(_read()["changes"]):
+        if one.get("site") == site:
+            return DefaultChange(**one) if one.get("name") == present else None
+    return None
+
+
+def former_default(site: str) -> str:
+    """The model that was a body site's default before the present one and is still in the list; "" for none."""
+    change = last_change(site)
+    there = {entry.name for entry in known_models()}
+    return change.before if change is not None and change.before in there else ""
 
 
 def defaults() -> dict[str, str]:
@@ -310,13 +344,16 @@ def _read() -> dict[str, Any]:
         store = json.loads(_path().read_text("utf-8"))
         models, defaults = store["models"], store["defaults"]
     except FileNotFoundError:
-        return {"models": [], "defaults": {}}
+        return {"models": [], "defaults": {}, "changes": []}
     except (OSError, ValueError, KeyError, TypeError):
         log.warning("the list of models is damaged", exc_info=True)
-        return {"models": [], "defaults": {}}
+        return {"models": [], "defaults": {}, "changes": []}
     if not isinstance(models, list) or not isinstance(defaults, dict):
-        return {"models": [], "defaults": {}}
-    return {"models": [m for m in models if isinstance(m, dict)], "defaults": defaults}
+        return {"models": [], "defaults": {}, "changes": []}
+    changes = store.get("changes", [])
+    known = {f.name for f in fields(DefaultChange)}
+    whole = [c for c in changes if isinstance(c, dict) and set(c) == known] if isinstance(changes, list) else []
+    return {"models": [m for m in models if isinstance(m, dict)], "defaults": defaults, "changes": whole}
 
 
 def _entries(store: Mapping[str, Any]) -> list[Entry]:

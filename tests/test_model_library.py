@@ -88,6 +88,21 @@ def test_defaults_of_body_sites(tmp_path: Path):
         library.remove("headneck")
 
 
+def test_the_default_before_is_remembered(tmp_path: Path):
+    assert library.former_default("head and neck") == ""
+    run(library.add(make_model(tmp_path / "mine"), "mine"))
+    library.set_default("head and neck", "mine", "Dr A")
+    change = library.last_change("head and neck")
+    assert (change.before, change.name, change.who) == ("headneck", "mine", "Dr A")
+    assert library.former_default("head and neck") == "headneck"
+    library.set_default("head and neck", "mine", "Dr B")  # no change, so nothing to remember
+    assert library.last_change("head and neck") == change
+    library.set_default("head and neck", "headneck")  # the way back, which can be gone back again
+    assert library.former_default("head and neck") == "mine"
+    library.remove("mine")
+    assert library.former_default("head and neck") == ""
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"models": 3, "defaults": {}}', '{"models": [{}], "defaults": {}}'])
 def test_a_damaged_list(home: Path, text: str):
     home.mkdir()
