@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 MAX_RECENT = 10
 DISPLAY_MODES = ("outline", "fill", "both")
+THEMES = ("dark", "light", "system")
+LINE_WIDTHS = (0.8, 4.0)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,12 @@ class Settings:
     `default_model` a folder, or empty for the bundled model; `view_layout` how the views lay last; `worklist` are
     folders of cases; `blind` hides proposals until the reviewer has drawn his own; `nninteractive` the folder
     of a checkpoint, or empty; `shortcuts` are the keys of commands that the user changed (see `shortcuts`).
+
+    `theme` is one of `THEMES`; `language` a code such as "de", empty for the system's; `line_width` of outlines in
+    pixels; `export_folder` empty for one in the home folder; `planning_system` a profile's name (see `profiles`);
+    `report_patient`, `deface` and `keep_recent` are the user's choices on privacy; `notify` says whether the end of
+    long work is told while the window is in the background; `window_place` and `window_panels` are Qt's own notes on
+    where window and panels were, in base 64.
     """
 
     reviewer: str = ""
@@ -44,9 +52,22 @@ class Settings:
     blind: bool = False
     nninteractive: str = ""
     shortcuts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    theme: str = "dark"
+    language: str = ""
+    line_width: float = 1.5
+    export_folder: str = ""
+    planning_system: str = "generic"
+    report_patient: bool = True
+    deface: bool = False
+    keep_recent: bool = True
+    notify: bool = True
+    window_place: str = ""
+    window_panels: str = ""
 
     def with_recent(self, path: Path | str) -> Settings:
-        """With `path` at the head of the recent ones, once, at most ten of them."""
+        """With `path` at the head of the recent ones, once, at most ten of them; unchanged if none are kept."""
+        if not self.keep_recent:
+            return self
         new = str(path)
         return replace(self, recent=(new, *(p for p in self.recent if p != new))[:MAX_RECENT])
 
@@ -108,17 +129,20 @@ def _from_json(read: dict[str, Any]) -> Settings:
         if f.name in ("recent", "worklist"):
             most = MAX_RECENT if f.name == "recent" else None
             values[f.name] = tuple(p for p in value if isinstance(p, str))[:most] if _is_list(value) else ()
-        elif f.name == "opacity":
+        elif isinstance(f.default, float):
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            values[f.name] = min(1.0, max(0.0, float(value))) if number else f.default
+            lowest, highest = (0.0, 1.0) if f.name == "opacity" else LINE_WIDTHS
+            values[f.name] = min(highest, max(lowest, float(value))) if number else f.default
         elif f.name == "shortcuts":
             values[f.name] = _shortcuts(value)
-        elif f.name == "blind":
-            values[f.name] = value is True
+        elif isinstance(f.default, bool):
+            values[f.name] = value if isinstance(value, bool) else f.default
         else:
             values[f.name] = value if isinstance(value, str) else f.default
     if values["display_mode"] not in DISPLAY_MODES:
         values["display_mode"] = Settings.display_mode
+    if values["theme"] not in THEMES:
+        values["theme"] = Settings.theme
     return Settings(**values)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_round_trip(home: Path) -> None:
     assert load_settings() == (Settings(), "")
-    new = Settings("Dr Müller", "/r", "cpu", ("/a", "/b"), "bone", "both", 0.25, "/m")
+    new = Settings("Dr Müller", "/r", "cpu", ("/a", "/b"), "bone", "both", 0.25, "/m", theme="light", line_width=2.5)
+    new = replace(new, report_patient=False, deface=True, keep_recent=False, notify=False, window_place="AdnQ")
     save_settings(new)
     assert load_settings() == (new, "")
     assert [p.name for p in home.iterdir()] == ["settings.json"]
@@ -47,6 +49,8 @@ def test_odd_values_become_defaults(home: Path) -> None:
         '{"opacity": 7, "reviewer": 3, "recent": ["a", 1], "display_mode": "x", "device": "cpu", "future": 1}'
     )
     assert load_settings() == (Settings(opacity=1.0, recent=("a",), device="cpu"), "")
+    (home / "settings.json").write_text('{"theme": "pink", "line_width": 99, "notify": 0, "keep_recent": "no"}')
+    assert load_settings() == (Settings(line_width=4.0), "")
 
 
 def test_recent_paths_are_unique_and_few() -> None:
@@ -56,6 +60,7 @@ def test_recent_paths_are_unique_and_few() -> None:
     settings = settings.with_recent("/9")
     assert settings.recent[:3] == ("/9", "/14", "/13")
     assert len(settings.recent) == len(set(settings.recent)) == 10
+    assert replace(settings, keep_recent=False, recent=()).with_recent("/9").recent == ()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
