@@ -15,13 +15,14 @@ from pint.registry import LazyRegistry
 from contourdesk.widgets.warm_up import warm_up, _use
 
 app = QApplication([])
-parent = QObject()
-runner = warm_up(parent)
+parent, done = QObject(), []
+turns = warm_up(parent, [lambda: done.append(1), lambda: done.append(2)])
 assert isinstance(pint.application_registry.get(), LazyRegistry), "not before it is read"
 for _ in range(300):
     QTest.qWait(50)
-    if not runner.running:
+    if len(done) == 2:
         break
+assert done == [1, 2], "then the steps"
 first = pint.application_registry.get()
 assert not isinstance(first, LazyRegistry), "read"
 _use(pint.UnitRegistry())

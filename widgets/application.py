@@ -84,6 +84,9 @@ def make_application(arguments: list[str]) -> QApplication:
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
         return existing
+    # Each call into Qt lets Python's lock go, and by default takes 5 ms to get it back from a thread that works: a
+    # progress bar would stop the window for half a second.
+    sys.setswitchinterval(0.001)
     app = QApplication(arguments)
     app.setApplicationName("contourdesk")
     app.setApplicationDisplayName("Contourdesk")
@@ -107,7 +110,8 @@ def run_gui(path: Path | None = None, sample: bool = False, resample: bool = Fal
     watch = Watch(window, app)
     watch.install()
     window.show_on_screen()
-    warm_up(window)
+    warming = warm_up(window, [view.canvas.prepare for view in window.view.planes.values()])
+    app.lastWindowClosed.connect(warming.stop)
     if path is not None:
         review = review_at(path.absolute())  # a review folder stands for the images it was made on
         images = path if review is None else review.image_path

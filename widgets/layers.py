@@ -7,6 +7,7 @@ no layer of napari's that would keep a second copy of a mask or an undo history 
 
 from __future__ import annotations
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.qt import QtViewer
@@ -19,6 +20,7 @@ from contourdesk.app.volume import Volume
 
 _MARGIN = 0.92  # of the canvas is filled by the patient when it is fitted
 _BORDER = 0.15  # of the canvas: nearer to its edge a place that was looked for is not left
+_NOTHING = np.zeros((2, 2, 2), np.int16)
 _ZOOM_RANGE = (0.1, 60.0)  # screen pixels per mm
 
 
@@ -39,7 +41,7 @@ class ImageCanvas(QWidget):
             widget.setAcceptDrops(False)  # a file dropped here would open as a napari layer
             widget.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # or napari's own keys would turn the view
         self._model.scene.camera.mouse_pan = self._model.scene.camera.mouse_zoom = False
-        self._layer: Image | None = None
+        self._layer: Image | None = None  # made once: to give it another array takes a third of the time
         self._grid: Grid | None = None
         self._body: Box | None = None
         self._plane: ViewPlane | None = None
@@ -60,17 +62,18 @@ class ImageCanvas(QWidget):
 
     def show_volume(self, volume: Volume | None, plane: ViewPlane | None) -> None:
         """Show `plane` of `volume`, the patient filling it; None empties the canvas."""
-        self._drop_layer()
+        if volume is not None and self._layer is not None and self._layer.data is volume.array and plane == self._plane:
+            self.fit()
+            return
         self._grid, self._plane = None, None
         if volume is None or plane is None:
+            if self._layer is not None:
+                self._layer.visible, self._layer.data = False, _NOTHING  # the volume's memory is let go
             return
         grid = volume.grid
         self._grid, self._plane, self._body = grid, plane, volume.body_box()
-        # rgb must be said: napari takes an array of 3 or 4 columns for a colour image.
-        self._layer = Image(
-            volume.array, rgb=False, scale=grid.spacing_mm, contrast_limits=(-160.0, 240.0), interpolation2d="linear"
-        )
-        self._model.add_layer(self._layer)
+        layer = self._image()
+        layer.data, layer.scale, layer.visible = volume.array, grid.spacing_mm, True
         self._model.dims.order = (plane.slice_axis, plane.vertical_axis, plane.horizontal_axis)
         self._model.scene.camera.orientation2d = (
             "up" if plane.flip_vertical else "down",
@@ -149,15 +152,29 @@ class ImageCanvas(QWidget):
         dy = self.native.height() / 2 - signs[0] * vertical * zoom
         return QTransform(m11, 0, 0, m22, dx, dy)
 
+    def prepare(self) -> None:
+        """Make napari's layer and draw an unseen frame, so that OpenGL is ready before the first image comes."""
+        if self._layer is None:
+            layer = self._image()
+            layer.visible = True
+            self.native.grabFramebuffer()  # type: ignore[attr-defined]
+            layer.visible = False
+
     def close_canvas(self) -> None:
         """Free napari's objects; the widget is of no use after it."""
-        self._drop_layer()
-        self._viewer.close()
-
-    def _drop_layer(self) -> None:
         if self._layer is not None:
             self._model.layers.remove(self._layer)
             self._layer = None
+        self._viewer.close()
+
+    def _image(self) -> Image:
+        if self._layer is None:
+            # rgb must be said: napari takes an array of 3 or 4 columns for a colour image.
+            self._layer = Image(
+                _NOTHING, rgb=False, contrast_limits=(-160.0, 240.0), interpolation2d="linear", visible=False
+            )
+            self._model.add_layer(self._layer)
+        return self._layer
 
     def _signs(self) -> tuple[int, int]:
         plane = self._plane

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QTimer
@@ -23,12 +25,14 @@ from contourdesk.widgets.desk import Desk
 from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.scroll_panel import ScrollPanel, share_column
 from contourdesk.widgets.settings_dialog import SettingsDialog
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
 from contourdesk.widgets.theme import RESOURCES, em, named, set_role
+from contourdesk.widgets.turns import Turns
 from contourdesk.widgets.window_parts import (
     ElidedLabel,
     ResampledLabel,
@@ -65,7 +69,7 @@ class MainWindow(QMainWindow):
         self.made = make_actions(self, self.actions_list, self.settings.shortcuts)
         self.tools.show_keys(self.made)
         self.patient = ElidedLabel()
-        named(self.patient, "patient", "Patient and series")
+        named(self.patient, "patient", tr("Patient and series"))
         self.patient.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         fill_menus(self, self.actions_list, self.made)
         self.toolbar = make_toolbar(self, self.actions_list, self.made, self.display, self.patient)
@@ -91,10 +95,10 @@ class MainWindow(QMainWindow):
     def _make_docks(self) -> None:
         self.setDockNestingEnabled(False)
         self.docks = [
-            add_dock(self, "Structures", "dock_structures", self.table, _Left),
-            add_dock(self, "Segment", "dock_segment", self.desk.segment, _Left),
-            add_dock(self, "Edit", "dock_edit", ScrollPanel(self.desk.edit), _Right),
-            add_dock(self, "Review", "dock_review", ScrollPanel(self.review), _Right),
+            add_dock(self, tr("Structures"), "dock_structures", self.table, _Left),
+            add_dock(self, tr("Segment"), "dock_segment", self.desk.segment, _Left),
+            add_dock(self, tr("Edit"), "dock_edit", ScrollPanel(self.desk.edit), _Right),
+            add_dock(self, tr("Review"), "dock_review", ScrollPanel(self.review), _Right),
         ]
         self._docks_sized = False
 
@@ -109,8 +113,8 @@ class MainWindow(QMainWindow):
 
     def _make_status_bar(self) -> None:
         self.cursor_text, self.saved_text, self.resampled_text = QLabel(), QLabel(), ResampledLabel()
-        named(self.cursor_text, "cursor", "Value and place under the cursor")
-        named(self.saved_text, "saved_state", "Whether everything is saved")
+        named(self.cursor_text, "cursor", tr("Value and place under the cursor"))
+        named(self.saved_text, "saved_state", tr("Whether everything is saved"))
         self.statusBar().addWidget(self.cursor_text, 1)
         self.statusBar().addPermanentWidget(self.resampled_text)
         self.statusBar().addPermanentWidget(self.saved_text)
@@ -134,7 +138,8 @@ class MainWindow(QMainWindow):
         self.autosave.state_changed.connect(self._on_saved_state)
         self.autosave.failed.connect(self.show_failure)
         self.opening = CaseOpening(self.loading, self.autosave, self)
-        self.opening.opened.connect(self._on_opened)
+        self._turns = Turns(self, rest_ms=8)  # long enough for a frame
+        self.opening.opened.connect(lambda *opened: self._turns.start(self.steps_to_show(*opened)))
         self.opening.failed.connect(self._on_opening_failed)
         self.opening.gave_up.connect(self._back)
         self.opening.ready = self.worklist.ready
@@ -172,14 +177,14 @@ class MainWindow(QMainWindow):
 
     def ask_folder(self) -> None:
         """Ask for a folder and open it."""
-        chosen = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM images")
+        chosen = QFileDialog.getExistingDirectory(self, tr("Open a folder of DICOM images"))
         if chosen:
             self.open_path(Path(chosen))
 
     def ask_file(self) -> None:
         """Ask for a file and open it."""
         kinds = "Images (*.nii *.nii.gz *.nrrd *.nhdr *.dcm *.zip DICOMDIR);;All files (*)"
-        chosen, _ = QFileDialog.getOpenFileName(self, "Open an image", "", kinds)
+        chosen, _ = QFileDialog.getOpenFileName(self, tr("Open an image"), "", kinds)
         if chosen:
             self.open_path(Path(chosen))
 
@@ -192,7 +197,7 @@ class MainWindow(QMainWindow):
         known = self.start_lists.reviews
         info = known.get(folder) or next((r for r in find_reviews(folder.parent) if r.folder == folder), None)
         if info is None:
-            self.show_failure(UserError("This review can't be read any more.", "Open the images instead."))
+            self.show_failure(UserError(tr("This review can't be read any more."), tr("Open the images instead.")))
             return
         self.open_path(info.image_path, info)
 
@@ -208,7 +213,21 @@ class MainWindow(QMainWindow):
         self._show_page(self.loading)
         self.opening.take_over(session.case, folder)
 
-    def _on_opened(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
+    def steps_to_show(
+        self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]
+    ) -> list[Callable[[], object]]:
+        """What puts an opened review into the window, in steps that are short each (see `Turns`)."""
+        planes, layouts = self.view.planes.values(), self.view.layouts
+        return [
+            layouts.hold_back,
+            *(partial(view.prepare_volume, session.case.volume) for view in planes),
+            lambda: self._take(session, folder, journal, notes),
+            *(view.overlay.prepare for view in planes),
+            lambda: self._show_taken(session),
+            *(partial(layouts.bring, name) for name in layouts.names),
+        ]
+
+    def _take(self, session: ReviewSession, folder: Path, journal: Journal | None, notes: tuple[str, ...]) -> None:
         self._set_session(session)
         self.keeping.begin(session, folder, journal)
         path = session.case.source.path
@@ -217,8 +236,11 @@ class MainWindow(QMainWindow):
             self._set_settings(self.settings.with_recent(path))
         self.banner.clear()
         self.banner.add(notes)
-        self._show_page(self.review_page)
-        self.view.setFocus()
+
+    def _show_taken(self, session: ReviewSession) -> None:
+        if self.session is session and not self.loading.runner.running:  # not when another is being opened already
+            self._show_page(self.review_page)
+            self.view.setFocus()
 
     def _on_opening_failed(self, error: BaseException) -> None:
         self._back()
@@ -271,10 +293,9 @@ class MainWindow(QMainWindow):
         reviewing = page is self.review_page
         if page is not self.review_page:
             self.cursor_text.setText("")
+        for bar in (self.toolbar, *self.docks):  # before the page, which would be laid out anew with each of them
+            bar.setVisible(reviewing)
         self.pages.setCurrentWidget(page)
-        for dock in self.docks:
-            dock.setVisible(reviewing)
-        self.toolbar.setVisible(reviewing)
         if reviewing and not self._docks_sized:
             QTimer.singleShot(0, self, self._size_docks)
         self.refresh_actions()
@@ -307,7 +328,7 @@ class MainWindow(QMainWindow):
             ("undo", session.undo_text if session else ""),
             ("redo", session.redo_text if session else ""),
         ):
-            word = name.capitalize()
+            word = tr(name.capitalize())
             self.made[f"edit_{name}"].setText(f"{word}: {text}" if text else word)
 
     # -- commands -------------------------------------------------------------------------------------------------
@@ -384,6 +405,7 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop what runs, save, and go; a failing save asks first."""
+        self._turns.finish()
         self.loading.runner.cancel()
         self.worklist.stop(5)
         self.desk.stop(5)

@@ -13,6 +13,7 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.places import central_voxel, end_voxel
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.plane_view import PlaneView
 from contourdesk.widgets.tool import Tool
 from contourdesk.widgets.view_3d import SurfaceView
@@ -26,6 +27,9 @@ from contourdesk.widgets.window_presets import default_window
 PLANES = ("axial", "sagittal", "coronal")
 SURFACES = "surfaces"
 _BRUSH_STEP = 1.15
+_BEHIND_MS = 15  # a frame: so far the planes that nobody points at are behind, and each other
+_BEHIND_STROKE_MS = 80  # the same while a stroke is drawn
+_UNSEEN = ("decided", "renamed", "locked", "regrouped")  # changes that the pictures don't show
 
 
 class OrthoView(QWidget):
@@ -51,8 +55,9 @@ class OrthoView(QWidget):
         self._state = ViewState()
         self._editor = Editor(self._state, self)
         self._editor.changed.connect(self._redraw_sketch)
-        self._others = QTimer(self, singleShot=True, interval=80)  # ms that the other planes are behind a stroke
-        self._others.timeout.connect(self._redraw)
+        self._behind: list[str] = []  # planes that still show what was before
+        self._catching_up = QTimer(self, singleShot=True)
+        self._catching_up.timeout.connect(self._catch_up)
         self._editor.error.connect(self.error)
         self._editor.cross_wanted.connect(self._move_cross)
         self._editor.maximise_wanted.connect(self.toggle_maximised)
@@ -73,7 +78,9 @@ class OrthoView(QWidget):
         layout.addWidget(self.layouts)
         self.surfaces.point_chosen.connect(self.go_to)
         self.surfaces.maximise_wanted.connect(lambda: self.toggle_maximised(SURFACES))
-        self.surfaces.failed.connect(lambda problem: self.error.emit(f"The surfaces could not be made. {problem}"))
+        self.surfaces.failed.connect(
+            lambda problem: self.error.emit(tr("The surfaces could not be made. {problem}").format(problem=problem))
+        )
 
     def _connect(self, view: PlaneView) -> None:
         view.hovered.connect(lambda index, name=view.name: self._on_hover(name, index))
@@ -130,7 +137,8 @@ class OrthoView(QWidget):
         if change.what == "removed" and state.session is not None:
             state.hidden &= {s.id for s in state.session.structures}
         self.surfaces.note_change(change)
-        self._redraw()
+        if change.what not in _UNSEEN:
+            self._redraw()
 
     @property
     def active(self) -> str | None:
@@ -351,15 +359,29 @@ class OrthoView(QWidget):
     # -- drawing -------------------------------------------------------------------------------------------------
 
     def _redraw_sketch(self) -> None:
-        """Show what is being drawn at once in the plane under the mouse, and a little later in the others."""
-        self.planes[self._current].refresh()
-        if not self._others.isActive():
-            self._others.start()
+        """Show what is being drawn."""
+        if not self._closed:
+            self.planes[self._current].refresh()
+            self._follow(_BEHIND_STROKE_MS)
 
     def _redraw(self) -> None:
+        """Show a change: at once in the plane under the mouse, one frame later in each of the others."""
         if not self._closed:
-            for view in (*self.planes.values(), self.surfaces):
-                view.refresh()
+            self.planes[self._current].refresh()
+            self.surfaces.refresh()
+            self._follow(_BEHIND_MS)
+
+    def _follow(self, wait_ms: int) -> None:
+        self._behind += [name for name in self.planes if name != self._current and name not in self._behind]
+        if not self._catching_up.isActive():  # or a drag that never rests would keep the others from following
+            self._catching_up.start(wait_ms)
+
+    def _catch_up(self) -> None:
+        """Draw one plane that is behind; the next one has its turn after the window had time for the mouse."""
+        if self._behind and not self._closed:
+            self.planes[self._behind.pop(0)].refresh()
+            if self._behind:
+                self._catching_up.start(_BEHIND_MS)
 
     def _on_hover(self, name: str, index: tuple[float, float, float] | None) -> None:
         if index is None or self.session is None:
@@ -374,7 +396,9 @@ class OrthoView(QWidget):
         self.cursor_moved.emit("" if value is None else cursor_text(value, volume.unit, volume.grid, index))
 
     def screenshot(self) -> QImage:
-        """The three views as they are on the screen."""
+        """The views as they are on the screen when all have followed."""
+        for name in self._behind:
+            self.planes[name].refresh()
         return self.grab().toImage()
 
     def hideEvent(self, event: QHideEvent) -> None:

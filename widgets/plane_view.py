@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
 from contourdesk.app.geometry import Grid, ViewPlane
 from contourdesk.app.volume import Volume
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.layers import ImageCanvas
 from contourdesk.widgets.tool import Spot
 from contourdesk.widgets.view_overlay import Overlay
@@ -72,8 +73,8 @@ class PlaneView(QWidget):
         self._button.setText("⤢")
         self._button.setCursor(Qt.CursorShape.ArrowCursor)
         self._button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self._button.setAccessibleName(f"Show the {name} view alone, or all views again")
-        self._button.setToolTip("Show this plane alone, or all views again (double click)")
+        self._button.setAccessibleName(tr("Show the {name} view alone, or all views again").format(name=name))
+        self._button.setToolTip(tr("Show this plane alone, or all views again (double click)"))
         self._button.setFixedSize(26, 26)
         self._button.setStyleSheet(BUTTON_STYLE)
         self._button.clicked.connect(self.maximise_wanted)
@@ -96,6 +97,10 @@ class PlaneView(QWidget):
         self._drag = None
         self.canvas.show_volume(volume, self._plane)
         self.overlay.show_plane(self._plane)
+
+    def prepare_volume(self, volume: Volume) -> None:
+        """Bring to the graphics card what `show_volume` is going to show; the overlay stays as it is."""
+        self.canvas.show_volume(volume, volume.grid.view(self.name))
 
     def refresh(self) -> None:
         """Follow the shared state: slice and overlay."""

@@ -64,6 +64,7 @@ class ViewLayouts(QWidget):
         self._before: Arrangement | None = None  # what a maximised view goes back to
         self._arrangement = Arrangement()
         self._drag: Qt.Orientation | None = None
+        self._held_back: set[str] = set()
         self.setMouseTracking(True)
         for view in self._views.values():
             view.setParent(self)
@@ -157,7 +158,17 @@ class ViewLayouts(QWidget):
         for name, view in self._views.items():
             if name in cells:
                 view.setGeometry(cells[name])
-            view.setVisible(name in cells)
+            view.setVisible(name in cells and name not in self._held_back)
+
+    def hold_back(self) -> None:
+        """Leave all views but the large one unseen until `bring` brings them: a frame of all at once takes long."""
+        self._held_back = set(self._views) - {self._arrangement.big}
+        self._place()
+
+    def bring(self, name: str) -> None:
+        """Show a view that was held back, if it has a place."""
+        self._held_back.discard(name)
+        self._place()
 
     def minimumSizeHint(self) -> QSize:
         """Two of the smallest views beside and above each other."""

@@ -50,6 +50,12 @@ class Overlay(QWidget):
         self._still, self._still_key = QPixmap(), ()
         self.update()
 
+    def prepare(self) -> None:
+        """Compute the outlines that are going to be drawn, before the view is seen."""
+        if self.plane is not None and self._state.session is not None:
+            wanted = [(structure.id, mask) for structure, mask in self._state.shown()]
+            self._cache.prepare(wanted, self.plane, self._state.cross[self.plane.slice_axis])
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw everything."""
         plane, session = self.plane, self._state.session

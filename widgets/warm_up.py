@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 
 import pint
 from pint.registry import LazyRegistry
@@ -10,10 +10,14 @@ from qtpy.QtCore import QObject
 
 from contourdesk.app.jobs import Progress
 from contourdesk.widgets.jobs import JobRunner
+from contourdesk.widgets.language import tr
+from contourdesk.widgets.turns import Turns
+
+_REST_MS = 40
 
 
 def _read_units() -> Generator[Progress, None, pint.UnitRegistry]:
-    yield Progress(0, 1, "Reading the table of units")
+    yield Progress(0, 1, tr("Reading the table of units"))
     return pint.UnitRegistry(on_redefinition="raise")
 
 
@@ -23,14 +27,17 @@ def _use(registry: pint.UnitRegistry) -> None:
         pint.set_application_registry(registry)
 
 
-def warm_up(parent: QObject) -> JobRunner:
-    """Read the units that napari gives its layers. With the first layer they would stop the window for half a second.
+def warm_up(parent: QObject, steps: Sequence[Callable[[], object]] = ()) -> Turns:
+    """Read the units that napari gives its layers, then take `steps`, each when the window had time for the user.
+
+    Units would stop the window for half a second with the first layer; `steps` are what only the main thread may do.
 
     Returns
     -------
-    What runs it, a child of `parent`.
+    The steps, a child of `parent`, to be stopped when they are not wanted any more.
     """
-    runner = JobRunner(parent)
+    runner, turns = JobRunner(parent), Turns(parent, _REST_MS)
     runner.succeeded.connect(_use)
+    runner.succeeded.connect(lambda _: turns.start(steps))
     runner.start(_read_units(), harmless=True)
-    return runner
+    return turns

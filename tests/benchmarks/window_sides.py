@@ -193,12 +193,14 @@ class Ours(Side):
         from watchdog import Watchdog
 
         from contourdesk.widgets.main_window import MainWindow
+        from contourdesk.widgets.warm_up import warm_up
 
         self.window = MainWindow()
         gc.freeze()  # as `run_gui` does
         self.window.resize(*SIZE)
         self.window.show()
-        self.settle(1.0)
+        warm_up(self.window, [view.canvas.prepare for view in self.window.view.planes.values()])
+        self.settle(2.0)  # as long as it takes a user to choose a case
         self.dog = Watchdog()
         if volume:
             self.array = np.load(volume)
@@ -215,7 +217,9 @@ class Ours(Side):
         folder = Path(tempfile.mkdtemp()) / "review"
         journal = run(open_review(review.snapshot(), folder))
         self.dog.start()
-        self.window._on_opened(review, folder, journal, ())
+        for step in self.window.steps_to_show(review, folder, journal, ()):
+            step()
+            self.app.processEvents()
         for s in list(review.structures)[phantom.SHOWN :]:
             self.window.table.model.set_visible(s.id, False)
         self.settle(2.5)
