@@ -92,6 +92,12 @@ class CaseOpening(QObject):
         else:
             self._page.start(ahead, f"Opening {path.name or path}", lambda case: self._on_ahead(path, case))
 
+    def start_case(self, case: Case, settings: Settings) -> None:
+        """Go on with a case that was read already."""
+        self._settings, self._review, self._resample, self._series = settings, None, False, ""
+        self._page.look.show_look(None)
+        self._on_case(case)
+
     def _on_ahead(self, path: Path, case: Case | None) -> None:
         if case is None:  # its files have changed since
             self._find(path)

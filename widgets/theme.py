@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -45,19 +46,40 @@ def apply_theme(app: QApplication, theme: str = "dark") -> None:
     """
     if theme == "system":
         theme = "light" if app.styleHints().colorScheme() == Qt.ColorScheme.Light else "dark"
-    before = {icon(name).cacheKey(): name for name in _used}
-    _Look.theme = theme
-    icon.cache_clear()
+    before = _choose(theme)
     app.setStyle(QStyleFactory.create("Fusion"))
     font = QFont(app.font())
     font.setPointSizeF(text_points(app.primaryScreen()))
     app.setFont(font)
     app.setPalette(_palette())
+    app.setStyleSheet(_style_sheet())
+    app.setWindowIcon(icon("contourdesk"))
+    _put_icons(app.allWidgets(), before)
+
+
+def dress(widget: QWidget, theme: str) -> None:
+    """Give a widget and all in it our style, "dark" or "light", in a window of another program."""
+    before = _choose(theme)
+    widget.setStyleSheet(_style_sheet())
+    _put_icons([widget, *widget.findChildren(QWidget)], before)
+
+
+def _choose(theme: str) -> dict[int, str]:
+    """Make a theme the one that colours and icons come from; returns the names of the icons that were in use."""
+    before = {icon(name).cacheKey(): name for name in _used}
+    _Look.theme = theme
+    icon.cache_clear()
+    return before
+
+
+def _style_sheet() -> str:
     text = (RESOURCES / "styles" / "style.qss").read_text(encoding="utf-8")
     text = re.sub(r"@icons/([\w-]+)\.svg", lambda found: _icon_file(found[1]).as_posix(), text)
-    app.setStyleSheet(re.sub(r"@([\w-]+)", lambda found: colours()[found[1]], text))
-    app.setWindowIcon(icon("contourdesk"))
-    for widget in app.allWidgets():
+    return re.sub(r"@([\w-]+)", lambda found: colours()[found[1]], text)
+
+
+def _put_icons(widgets: Iterable[QWidget], before: Mapping[int, str]) -> None:
+    for widget in widgets:
         for part in (widget, *widget.actions()):
             held = getattr(part, "icon", None)  # buttons and commands
             if held is not None and held().cacheKey() in before:
