@@ -101,16 +101,22 @@ def _one(task: EvaluateTask, found: Found, title: str) -> int:
 
 
 def evaluation(
-    paths: Sequence[Path], models: Sequence[str], out: Path, *, split: str | None = None, device: str = "auto"
+    paths: Sequence[Path],
+    models: Sequence[str],
+    out: Path,
+    *,
+    split: str | None = None,
+    device: str = "auto",
+    cache: Path | None = None,
 ) -> Job[Evaluation]:
-    """Job: the same for the window. A case that fails does not stop the others; predictions are kept.
+    """Job: the same for the window. A case that fails does not stop the others; predictions are kept in `cache`.
 
     Raises
     ------
     UserError : see `evaluate`.
     """
     yield Progress(0, 0, "Reading the models")
-    plan = make_plan(paths, models, out, split=split, device=device)
+    plan = make_plan(paths, models, out, split=split, device=device, cache=cache)
     found = Found()
     count = len(plan.tasks)
     for number, task in enumerate(plan.tasks):
@@ -134,8 +140,12 @@ def make_plan(
     tolerance_mm: float = TOLERANCE_MM,
     device: str = "auto",
     mirroring: bool = True,
+    cache: Path | None = None,
 ) -> Plan:
-    """Find the cases, read the models, and see whether there is anything to compare. Raises UserError."""
+    """Find the cases, read the models, and see whether there is anything to compare. Raises UserError.
+
+    `cache` is where predictions are kept, a folder in `out` unless given.
+    """
     if not 1 <= len(models) <= 2:
         raise UserError("One model can be evaluated, or two against each other.", "Give --model once or twice.")
     cases, notes = [], []
@@ -167,7 +177,8 @@ def make_plan(
     warnings = [text for use in uses for text in _leaks(use, names, [case.patient for case in cases])]
     notes += [text for use in uses if (text := _unknown_training(use))]
     source = " and ".join(f"{path.resolve().name}{f', {cases[0].split}' if cases[0].split else ''}" for path in paths)
-    tasks = tuple(EvaluateTask(case, tuple(uses), out / CACHE, tolerance_mm, device) for case in cases)
+    kept = out / CACHE if cache is None else cache
+    tasks = tuple(EvaluateTask(case, tuple(uses), kept, tolerance_mm, device) for case in cases)
     return Plan(f"{source}: {len(cases)} cases", tasks, out, tuple(notes), tuple(warnings))
 
 

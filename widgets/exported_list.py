@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from contourdesk.app.export_job import Exported
 from contourdesk.app.worklist import Row
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, named, set_role
-
-_GOOD, _BAD = QColor("#6fc596"), QColor("#e3b45c")
+from contourdesk.widgets.theme import em, ink, named, set_role
 
 
 class ExportedList(QWidget):
@@ -75,7 +72,7 @@ class ExportedList(QWidget):
             problem = "" if found is None else found.problem
             written = [] if found is None else [text.rpartition(": ")[2] for text in found.written]
             item.setText(problem or ", ".join(written))
-            item.setForeground(_BAD if problem else _GOOD)
+            item.setForeground(ink("warning" if problem else "good"))
             item.setToolTip("\n".join(_lines(found, found.written if found is not None else ())))
             if problem and choose_failed:
                 self.table.selectRow(number)
