@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from contourdesk.app.errors import UserError
@@ -53,6 +53,7 @@ def known_structures() -> tuple[KnownStructure, ...]:
     return tuple(out)
 
 
+@lru_cache(4096)  # a table asks for sixty names with every change
 def key(name: str) -> tuple[str, str]:
     """What two names for the same thing have in common: letters and digits without the side, and the side.
 
