@@ -108,7 +108,7 @@ def _of_dataset(folder: Path, split: str | None) -> tuple[list[HeldOut], list[st
     without = len(case_names(folder, chosen)) - len(names)
     if without:
         notes.append(f"{without} cases in images{chosen} have no labels; they are left out.")
-    wrong = _wrong(folder)
+    wrong = wrong_labels(folder)
     out, unknown, doubted = [], 0, 0
     for name in names:
         organs = [o for o in _contoured(index, name) if o in index.labels]
@@ -116,7 +116,7 @@ def _of_dataset(folder: Path, split: str | None) -> tuple[list[HeldOut], list[st
         doubted += len(organs) - len(good)
         if good:
             labels = {o: index.labels[o] for o in good}
-            out.append(HeldOut(name, folder, chosen, labels, _patient(index, name)))
+            out.append(HeldOut(name, folder, chosen, labels, patient_of(index, name)))
         else:
             unknown += 1
     if doubted:
@@ -140,13 +140,14 @@ def _contoured(index: DatasetIndex, name: str) -> Sequence[str]:
     return found if isinstance(found, list) else []
 
 
-def _patient(index: DatasetIndex, name: str) -> str:
+def patient_of(index: DatasetIndex, name: str) -> str:
+    """What stands for a case's patient in a dataset; the case's own name where nothing tells."""
     told = index.contoured.get(name, {}).get("patient")
     match = _PATIENT.fullmatch(name)
     return str(told) if told else match[1] if match else name
 
 
-def _wrong(folder: Path) -> dict[str, list[str]]:
+def wrong_labels(folder: Path) -> dict[str, list[str]]:
     """Labels that ``quality.json`` calls wrong, by case."""
     try:
         read: Any = json.loads((folder / "quality.json").read_text("utf-8"))
