@@ -7,17 +7,17 @@ check`` needs no display.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from contourdesk import __version__
-from contourdesk.app import cli_export, cli_many
+from contourdesk.app import cli_export, cli_many, doctor_command
 from contourdesk.app.arguments import count, formats, names, positive, spacing
 from contourdesk.app.console import guarded
 from contourdesk.app.errors import UserError
+from contourdesk.app.itself import has_display
 
 _EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 Ctrl+C
 Contourdesk is not a medical device."""
@@ -69,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     cli_many.batch_options(command("batch", "segment or evaluate many cases overnight, on this computer or a cluster"))
     _train_options(command("train", "train a model on an nnU-Net raw dataset"))
     _model_options(command("model", "look at a model"))
+    doctor_command.add_options(command("doctor", "say whether this computer has what it takes: the self-test"))
     return parser
 
 
@@ -210,8 +211,7 @@ def _review(options: argparse.Namespace) -> int:
     path: Path | None = options.path
     if path is not None and not path.exists():
         raise UserError(f'There is no file or folder "{path}".', "Check the path, or see contourdesk --help.")
-    shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
-    if sys.platform.startswith("linux") and not shown:
+    if not has_display():
         raise UserError(
             "There is no display to open a window on.",
             "Start it under Xvfb (xvfb-run -a contourdesk), or use contourdesk segment, which needs none.",
@@ -334,6 +334,7 @@ _COMMANDS = {
     "batch": cli_many.batch,
     "train": _train,
     "model": _model,
+    "doctor": doctor_command.doctor,
 }
 
 if __name__ == "__main__":
