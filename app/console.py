@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import time
@@ -65,16 +64,6 @@ def run_job(job: Job[T], title: str) -> T:
             bar.refresh()
 
         return run(job, show)
-
-
-def run_job_as_json(job: Job[T]) -> T:
-    """Run a job with one JSON object a line on standard output for each step, for the program that started this."""
-
-    def show(step: Progress) -> None:
-        sys.stdout.write(json.dumps({"done": step.done, "total": step.total, "text": step.text}) + "\n")
-        sys.stdout.flush()
-
-    return run(job, show)
 
 
 def guarded(action: Callable[[], int], about: str = "") -> int:

@@ -57,10 +57,16 @@ def cut_patch(
     half = (np.array(patch) - 1) / 2
     if not angles.any() and zoom == 1.0:
         start = np.round(centre - half).astype(int)
-        return _crop(image, start, patch, air), _crop(labels, start, patch, IGNORE)
+        return _crop(image, start, patch, air).float(), _crop(labels, start, patch, IGNORE)
     rotation = _rotation(angles) * zoom
     spacing = np.array(spacing_mm)
     matrix = rotation * spacing[None, :] / spacing[:, None]  # voxel offset in the patch -> voxel offset in the volume
+    # Only the part of the volume that the patch reaches is looked at; a whole CT takes long.
+    reach = np.abs(matrix) @ half + 1
+    low = np.clip(np.floor(centre - reach).astype(int), 0, np.array(image.shape) - 1)
+    high = np.clip(np.ceil(centre + reach).astype(int) + 1, low + 1, image.shape)
+    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    image, labels, centre = image[part].float(), labels[part], centre - low
     shape = np.array(image.shape)
     # torch's grid: coordinates in x y z order, -1..1 from first to last voxel centre (align_corners=True)
     to_unit = 2.0 / np.maximum(shape - 1, 1)
@@ -71,16 +77,30 @@ def cut_patch(
     grid = F.affine_grid(torch.from_numpy(theta).float()[None], [1, 1, *patch], align_corners=True)
     img = F.grid_sample(image[None, None] - air, grid, "bilinear", "zeros", align_corners=True)[0, 0] + air
     lab = F.grid_sample(labels[None, None].float() - IGNORE, grid, "nearest", "zeros", align_corners=True)[0, 0]
-    return img, (lab + IGNORE).round().to(labels.dtype)
+    return img, (lab + IGNORE).round().to(torch.int16)
 
 
 def mirror_left_right(image: Tensor, labels: Tensor, swap: Mapping[int, int]) -> tuple[Tensor, Tensor]:
-    """Mirror along x (the patient's left-right axis) and swap the labels of paired organs."""
+    """Mirror along x (the patient's left-right axis) and swap the labels of paired organs.
+
+    `swap` gives what each label becomes; 0 for an organ of one side whose other one has no label. It is unknown in
+    the mirror image, see `mirror_known`.
+    """
     flipped = labels.flip(-1)
     out = flipped.clone()
     for a, b in swap.items():
         out[flipped == a] = b
     return image.flip(-1), out
+
+
+def mirror_known(known: Tensor, swap: Mapping[int, int]) -> Tensor:
+    """Which organs (classes,) are known in the mirror image."""
+    out = known.clone()
+    out[list(swap)] = False
+    for a, b in swap.items():
+        if b:
+            out[b] = known[a]
+    return out
 
 
 def blank_outside_organs(image: Tensor, labels: Tensor, air: float, rng: np.random.Generator) -> Tensor:

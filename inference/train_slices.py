@@ -9,10 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from contourdesk.inference.augment import change_intensity, mirror_left_right
+from contourdesk.inference.augment import change_intensity, mirror_known, mirror_left_right
 from contourdesk.inference.elastic import elastic_displacement, inside, sample_tile, turn_and_scale
 from contourdesk.inference.losses import IGNORE, weighted_cross_entropy
 from contourdesk.inference.overlap_tile import MARGIN
+from contourdesk.inference.sampling import Draw
 from contourdesk.inference.train_plans import TrainConfig
 from contourdesk.inference.training_data import TrainingCase
 from contourdesk.inference.weight_map import class_weights, weight_map
@@ -32,21 +33,20 @@ class SliceSampler:
     def __init__(
         self, cases: list[TrainingCase], config: TrainConfig, tile: Sequence[int], air: float, swap: Mapping[int, int]
     ) -> None:
-        self.cases, self.air, self.swap = cases, air, swap
-        self.batch_size, self.how = config.batch_size, config.augmentation
+        self.air, self.swap, self.how = air, swap, config.augmentation
+        self.batch_size = config.batch_size or 2
         self.rng = np.random.default_rng(config.seed)
+        self.draw = Draw(cases, config.mix_share)
         self.tile = tuple(tile)
-        organs = sorted({k for c in cases for k in c.organ_voxels})
-        self.having = {k: [c for c in cases if k in c.organ_voxels] for k in organs}
         self.of_class = class_weights(count_pixels(cases))
 
     def batch(self) -> tuple[Tensor, ...]:
         """Images (batch, 1, y, x); of their middles labels, known organs (batch, classes) and weights (batch, y, x)."""
-        drawn = [self._draw() for _ in range(self.batch_size)]
+        drawn = [self._one() for _ in range(self.batch_size)]
         images, labels, known, weights = (torch.stack(part) for part in zip(*drawn, strict=True))
         return images[:, None], labels, known, weights
 
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _one(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         case, z, corner = self._place()
         rng, how, known = self.rng, self.how, case.known
         bend = torch.zeros(2, *self.tile)
@@ -56,28 +56,20 @@ class SliceSampler:
             bend = elastic_displacement(self.tile, rng, how.elastic_px) + turn_and_scale(self.tile, angle, zoom)
         middle = bend[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         top, left = corner
-        image = sample_tile(case.image[z], top - MARGIN, left - MARGIN, bend, nearest=False)
+        image = sample_tile(case.image[z].float(), top - MARGIN, left - MARGIN, bend, nearest=False)
         labels = sample_tile(case.labels[z], top, left, middle, nearest=True)
         labels[~inside(case.labels.shape[1:], top, left, middle)] = IGNORE
         if rng.random() < how.p_mirror:
             image, labels = mirror_left_right(image, labels, self.swap)
-            known = known.clone()
-            for a, b in self.swap.items():
-                known[b] = case.known[a]
+            known = mirror_known(known, self.swap)
         image = change_intensity(image[None], self.air, rng, how)[0]
         return image, labels, known, torch.from_numpy(weight_map(labels.numpy(), self.of_class))
 
     def _place(self) -> tuple[TrainingCase, int, tuple[float, float]]:
         """A case, a slice of it, and where (y, x) the tile's result begins; inside the slice as far as it fits."""
         rng, result = self.rng, np.array(self.tile) - 2 * MARGIN
-        if rng.random() < 0.75:
-            organ = int(rng.choice(list(self.having)))
-            case = self.having[organ][rng.integers(len(self.having[organ]))]
-            places = case.organ_voxels[organ]
-            z, *centre = places[rng.integers(len(places))]
-        else:
-            case = self.cases[rng.integers(len(self.cases))]
-            z, *centre = (int(rng.integers(n)) for n in case.image.shape)
+        case, voxel = self.draw(rng)
+        z, *centre = voxel if voxel is not None else (int(rng.integers(n)) for n in case.image.shape)
         room = np.array(case.image.shape[1:]) - result
         wanted = np.array(centre) - np.round(rng.uniform(0.25, 0.75, 2) * result)
         top, left = np.where(room < 0, room // 2, np.clip(wanted, 0, np.maximum(room, 0)))

@@ -202,8 +202,9 @@ def test_train_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["train", str(data), "--out", str(tmp_path / "model"), "--minutes", "0.02", "--spacing", "3,2,2"]
     assert main([*arguments, "--json", "--device", "cpu"]) == 0
     steps = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert all(set(step) == {"done", "total", "text"} for step in steps)
-    assert any("loss" in step["text"] for step in steps)
+    assert all({"phase", "done", "total", "text"} <= set(step) for step in steps)
+    assert any(step["loss"] > 0 for step in steps if step["phase"] == "training")
+    assert steps[-1]["phase"] == "finished"
     assert main(["check", str(tmp_path / "model")]) == 0
 
 

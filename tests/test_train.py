@@ -11,10 +11,11 @@ import torch
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Progress, run
+from contourdesk.inference.plans import Resampling, Settings
 from contourdesk.inference.train import FINAL, TrainConfig, paired_labels, train
-from contourdesk.inference.training_data import RawDataset, preprocess_cases, whole_anatomy
+from contourdesk.inference.training_data import RawDataset, preprocess, whole_anatomy
 
-QUICK = TrainConfig(steps=40, patch_size=(16, 16, 16), features=(8, 16), batch_size=2, learning_rate=5e-3)
+QUICK = TrainConfig(steps=40, patch_size=(16, 16, 16), features=(8, 16), batch_size=2, learning_rate=5e-3, threads=1)
 
 
 @pytest.fixture
@@ -47,7 +48,12 @@ def dataset(tmp_path: Path) -> Path:
 def test_unknown_organs_are_not_background_but_unknown(dataset: Path, tmp_path: Path):
     raw = RawDataset.open(dataset)
     intensity = {"percentile_00_5": -1000, "percentile_99_5": 300, "mean": 0.0, "std": 100.0}
-    *_, last = preprocess_cases(raw, raw.cases(), (3.0, 4.0, 4.0), intensity, tmp_path / "cache")
+    how = Resampling("spline", 3, None)
+    settings = Settings(
+        "3d_fullres", (16, 16, 16), (3.0, 4.0, 4.0), (0, 1, 2), ("CTNormalization",), (False,), (intensity,), how, how,
+        "LPS",
+    )  # fmt: skip
+    *_, last = (preprocess(raw, case, settings, tmp_path / "cache") for case in raw.cases())
     assert last.known.tolist() == [True, True, False]
     assert set(last.organ_voxels) == {1}
     assert not (last.labels == 2).any()
@@ -99,11 +105,8 @@ def test_goes_on_from_a_model(dataset: Path, tmp_path: Path):
     a, b = (torch.load(m / FINAL, weights_only=True)["network_weights"] for m in (first, second))
     assert all(torch.equal(a[k], b[k]) for k in a)
     assert (first / "plans.json").read_text() == (second / "plans.json").read_text()
-    info = json.loads((first / "dataset.json").read_text())
-    info["labels"]["Other"] = 3
-    (first / "dataset.json").write_text(json.dumps(info))
-    with pytest.raises(UserError, match="other organs"):
-        run(train(dataset, tmp_path / "third", QUICK, start_from=first))
+    with pytest.raises(UserError, match="overwritten"):
+        run(train(dataset, first, QUICK, start_from=first))
 
 
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path):

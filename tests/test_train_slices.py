@@ -131,15 +131,15 @@ def test_a_folder_with_impossible_tiles_is_refused(dataset: Path, tmp_path: Path
         load_model(out)
 
 
-def test_another_network_is_not_gone_on_with(dataset: Path, tmp_path: Path):
+def test_a_run_goes_on_with_its_own_network(dataset: Path, tmp_path: Path):
     out = tmp_path / "model"
     run(train(dataset, out, replace(QUICK, steps=1, width=1)))
     weights = torch.load(out / FINAL, weights_only=True)
     assert weights["init_args"]["configuration"] == "2d"
-    for other in ("fcn", "nnunet"):
-        wrong = replace(QUICK, network=other, spacing_mm=None, steps=1)
-        with pytest.raises(UserError, match="another network"):
-            run(train(dataset, out, wrong, resume=True))
+    run(train(dataset, out, replace(QUICK, network="nnunet", spacing_mm=None, steps=2), resume=True))
+    assert json.loads((out / "training.json").read_text())["network"] == "unet2015"
+    after = torch.load(out / FINAL, weights_only=True)["network_weights"]
+    assert set(after) == set(weights["network_weights"])
     with pytest.raises(UserError, match="--spacing Y,X"):
         next(train(dataset, out, replace(QUICK, spacing_mm=(3.0, 4.0, 4.0))))
 

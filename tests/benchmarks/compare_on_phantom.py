@@ -13,9 +13,10 @@ import torch
 from contourdesk.inference.augment import Augmentation
 from contourdesk.inference.networks import UNPADDED
 from contourdesk.inference.overlap_tile import overlap_tile
-from contourdesk.inference.train import _average, _set_rate, _step
+from contourdesk.inference.train import set_rate, take_step
 from contourdesk.inference.train_plans import SLICE_NETWORKS, TrainConfig
 from contourdesk.inference.train_slices import SliceSampler
+from contourdesk.inference.train_state import average as follow
 from contourdesk.inference.training_data import TrainingCase
 
 TILE, AIR, WIDTH, RATE = (252, 252), -3.0, 4, 3e-3
@@ -66,9 +67,9 @@ def main(name: str, steps: int) -> None:
     sampler = SliceSampler([phantom(i) for i in range(12)], config, TILE, AIR, {})
     tested, mean = [phantom(100 + i) for i in range(4)], kind(1, 4, WIDTH).eval()
     for step in range(1, steps + 1):
-        _set_rate(optimiser, RATE, step / steps, step + 70)
-        _step(network, optimiser, sampler, torch.device("cpu"))
-        _average(average, network, min(0.998, (1 + step) / (10 + step)))
+        set_rate(optimiser, RATE, step / steps, step + 70)
+        take_step(network, optimiser, sampler, torch.device("cpu"))
+        follow(average, network, min(0.998, (1 + step) / (10 + step)))
         if step % 150 == 0 or step == steps:
             mean.load_state_dict(average)
             print(name, step, dice_of(mean, tested), f"{time.process_time():.0f} s CPU", flush=True)
