@@ -270,8 +270,8 @@ def test_errors_in_plain_words(qtbot):
 
 def test_settings_dialog(qtbot):
     dialog = shown(qtbot, SettingsDialog(Settings(reviewer="A"), "/somewhere"))
-    dialog.reviewer.setText(" Dr B ")
-    dialog.device.setCurrentIndex(dialog.device.findData("cpu"))
+    dialog.general.reviewer.setText(" Dr B ")
+    dialog.general.device.setCurrentIndex(dialog.general.device.findData("cpu"))
     with qtbot.waitSignal(dialog.changed) as blocker:
         dialog.findChild(QWidget, "settings_buttons").accepted.emit()
     assert blocker.args[0] == replace(Settings(), reviewer="Dr B", device="cpu")

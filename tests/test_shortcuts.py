@@ -111,7 +111,7 @@ def test_a_key_is_pressed_a_conflict_is_shown_and_all_follow(dialog) -> None:
     assert tree.topLevelItemCount() == 2 and defaults_of(window.list) == DEFAULTS
     texts = [item.text(0) for item in box.rows()]
     assert "Next slice" in texts
-    box.search.setText("ctrl+y")
+    box.editor.search.setText("ctrl+y")
     assert [item.text(0) for item in box.rows() if not item.isHidden()] == ["Redo"]
 
 

@@ -15,8 +15,9 @@ from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QApplication, QWidget
 
 from contourdesk.app.reviews import review_at
-from contourdesk.app.settings import data_dir
+from contourdesk.app.settings import data_dir, load_settings
 from contourdesk.widgets.error_dialog import ErrorDialog
+from contourdesk.widgets.language import load_language
 from contourdesk.widgets.theme import apply_theme
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ class Watch(QObject):
 
 
 def make_application(arguments: list[str]) -> QApplication:
-    """The one QApplication, with the program's name and look."""
+    """The one QApplication, with the program's name, and the user's language and look."""
     os.environ.setdefault("QT_API", "pyside6")
     existing = QApplication.instance()
     if isinstance(existing, QApplication):
@@ -91,7 +92,9 @@ def make_application(arguments: list[str]) -> QApplication:
     app.setApplicationName("contourdesk")
     app.setApplicationDisplayName("Contourdesk")
     app.setDesktopFileName("contourdesk")
-    apply_theme(app)
+    settings, _ = load_settings()
+    load_language(settings.language)
+    apply_theme(app, settings.theme)
     return app
 
 

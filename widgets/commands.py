@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contourdesk.app.operations import OPERATIONS
@@ -11,6 +12,7 @@ from contourdesk.widgets.commands_view import looking, measuring
 from contourdesk.widgets.deciding import deciding_actions
 from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.tools import TOOLS
+from contourdesk.widgets.window_settings import ask_settings, take_settings
 
 if TYPE_CHECKING:
     from contourdesk.widgets.main_window import MainWindow
@@ -75,7 +77,7 @@ def _file(w: MainWindow) -> list[Action]:
         Action("save_export", "File", "Export…", ("Ctrl+E",), w.ask_export, case, "export", True),
         Action("close_case", "File", "Close the case", ("Ctrl+W",), w.close_case, case),
         Action("models", "File", "Models…", (), w.desk.show_models, icon="models"),
-        Action("settings", "File", "Settings…", ("Ctrl+,",), w.ask_settings, icon="settings"),
+        Action("settings", "File", "Settings…", ("Ctrl+,",), lambda: ask_settings(w, MOUSE), icon="settings"),
         Action("quit", "File", "Quit", ("Ctrl+Q",), w.close),
     ]
 
@@ -157,6 +159,7 @@ def _view(w: MainWindow) -> list[Action]:
         Action("go_maximise", "View", "One view or all", ("M",), w.view.toggle_maximised, case),
         Action("panels_left", "View", "Left panels", ("F7",), lambda: _toggle(w, 0), case),
         Action("panels_right", "View", "Right panels", ("F8",), lambda: _toggle(w, 2), case),
+        Action("panels_reset", "View", "Panels as at first", (), lambda: w.place.reset(), case),
         Action("panels_search", "View", "Search structures", ("Ctrl+F",), lambda: _search(w), case),
     ]
 
@@ -203,7 +206,7 @@ def _toggle(w: MainWindow, first: int) -> None:
 def _keys(w: MainWindow) -> None:
     """List all keys, to be changed there."""
     dialog = ShortcutsDialog(w, w.actions_list, w.settings.shortcuts, MOUSE)
-    dialog.changed.connect(w.change_shortcuts)
+    dialog.changed.connect(lambda changed: take_settings(w, replace(w.settings, shortcuts=changed)))
     dialog.open()
 
 

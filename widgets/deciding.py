@@ -38,7 +38,7 @@ def deciding_actions(w: MainWindow) -> list[Action]:
 def ask_report(w: MainWindow) -> None:
     """Open the dialog of the report."""
     if w.session is not None:
-        ReportDialog(w.session, w).open()
+        ReportDialog(w.session, w, with_patient=w.settings.report_patient).open()
 
 
 def ask_reading(w: MainWindow) -> None:

@@ -89,6 +89,7 @@ class Desk(QObject):
         column.addWidget(self.looking.measures)
         self.view.set_display(settings.display_mode)
         self.view.set_opacity(settings.opacity)
+        self.view.set_line_width(settings.line_width)
         self._connect()
 
     def _below(self) -> QWidget:

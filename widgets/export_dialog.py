@@ -37,25 +37,30 @@ _BY_DEFAULT = ("rtstruct", "training")
 
 
 class ExportDialog(QDialog):
-    """Asks what and where, writes in a worker, and says what was written."""
+    """Asks what and where, writes in a worker, and says what was written.
 
-    def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
+    It begins with `folder`, or one in the user's home, and with the planning system whose profile is called `system`.
+    """
+
+    def __init__(
+        self, session: ReviewSession, parent: QWidget | None = None, *, folder: str = "", system: str = "generic"
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("export_dialog")
         self.setWindowTitle(tr("Export"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._session = session
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, tr("Export"))
         self.formats: dict[str, QCheckBox] = {}
         self.accepted_only = QRadioButton()
         named(self.accepted_only, "export_accepted", tr("Export accepted structures only"))
         self.everything = QRadioButton(tr("All that are not rejected, reviewed or not"))
         named(self.everything, "export_all", tr("Export all structures that are not rejected"))
         self.accepted_only.setChecked(True)
-        self.folder = QLineEdit(str(Path.home() / "contourdesk-export"))
+        self.folder = QLineEdit(folder or str(Path.home() / "contourdesk-export"))
         named(self.folder, "export_folder", tr("Folder to export to"))
         self.warning, self.report = QLabel(), QLabel()
-        self.rtstruct = RtStructForm(session.case)
+        self.rtstruct = RtStructForm(session.case, system)
         self.bar = QProgressBar()
         named(self.bar, "export_progress", tr("Progress of the export"))
         self.button = QPushButton(tr("Export"))

@@ -17,6 +17,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.widgets.work_end import tell_end
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,10 @@ class JobRunner(QObject):
     failed = Signal(object)  # the exception
     cancelled = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, title: str = "") -> None:
+        """With a `title`, the end of a long job is told (see `work_end`) when the user is in another window."""
         super().__init__(parent)
+        self._title, self._began = title, 0.0
         self._number = 0
         self._running = False
         self._harmless = False
@@ -71,6 +74,7 @@ class JobRunner(QObject):
         if self._running:
             raise RuntimeError("a job is running already")
         self._number += 1
+        self._began = time.monotonic()
         self._running, self._harmless, self._stop = True, harmless, threading.Event()
         before = self._thread  # an abandoned job may still be in its last step: don't load a second model beside it
         arguments = (job, self._number, self._stop, before, self._told)
@@ -115,6 +119,8 @@ class JobRunner(QObject):
             self.cancelled.emit()
         else:
             (self.succeeded if what == "succeeded" else self.failed).emit(payload)
+            if self._title:
+                tell_end(self, self._title, time.monotonic() - self._began, good=what == "succeeded")
 
 
 # From here on: the worker thread.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import QFileDialog, QLabel, QMainWindow, QStackedWidget, QWidget
 
@@ -16,22 +16,22 @@ from contourdesk.app.journal import Journal
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.reviews import ReviewInfo, find_reviews, review_root
 from contourdesk.app.settings import Settings, load_settings, save_settings
-from contourdesk.widgets.actions import Action, make_actions, set_shortcuts
+from contourdesk.widgets.actions import Action, make_actions
 from contourdesk.widgets.audit_dialog import AuditDialog
 from contourdesk.widgets.autosave import Autosave
 from contourdesk.widgets.case_opening import CaseOpening
 from contourdesk.widgets.commands import commands
 from contourdesk.widgets.desk import Desk
+from contourdesk.widgets.dropping import Dropping
 from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.loading import LoadingPage
-from contourdesk.widgets.scroll_panel import ScrollPanel, share_column
-from contourdesk.widgets.settings_dialog import SettingsDialog
+from contourdesk.widgets.scroll_panel import ScrollPanel
 from contourdesk.widgets.start_lists import StartLists
 from contourdesk.widgets.start_page import StartPage
-from contourdesk.widgets.theme import RESOURCES, em, named, set_role
+from contourdesk.widgets.theme import RESOURCES, named, set_role
 from contourdesk.widgets.turns import Turns
 from contourdesk.widgets.window_parts import (
     ElidedLabel,
@@ -41,9 +41,12 @@ from contourdesk.widgets.window_parts import (
     make_toolbar,
     patient_texts,
 )
+from contourdesk.widgets.window_place import WindowPlace
+from contourdesk.widgets.work_end import WANTED
 from contourdesk.widgets.worklist_control import WorklistControl
 
 _Left, _Right = Qt.DockWidgetArea.LeftDockWidgetArea, Qt.DockWidgetArea.RightDockWidgetArea
+_AREAS = (_Left, _Left, _Right, _Right)
 
 
 class MainWindow(QMainWindow):
@@ -73,6 +76,8 @@ class MainWindow(QMainWindow):
         self.patient.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         fill_menus(self, self.actions_list, self.made)
         self.toolbar = make_toolbar(self, self.actions_list, self.made, self.display, self.patient)
+        self.place = WindowPlace(self, list(zip(self.docks, _AREAS, strict=True)), self.toolbar, self.settings)
+        self.setProperty(WANTED, self.settings.notify)
         self._make_status_bar()
         self._connect_panels()
         self._connect_services()
@@ -100,16 +105,6 @@ class MainWindow(QMainWindow):
             add_dock(self, tr("Edit"), "dock_edit", ScrollPanel(self.desk.edit), _Right),
             add_dock(self, tr("Review"), "dock_review", ScrollPanel(self.review), _Right),
         ]
-        self._docks_sized = False
-
-    def _size_docks(self) -> None:
-        """Narrow docks, the lists as high as can be; once, when they are first seen."""
-        self._docks_sized = True
-        structures, segment, edit, review = self.docks
-        width = em(self, 17)
-        self.resizeDocks([structures, edit], [width, em(self, 19)], Qt.Orientation.Horizontal)
-        self.resizeDocks([structures, segment], [5000, 1], Qt.Orientation.Vertical)
-        share_column(self, edit, review)
 
     def _make_status_bar(self) -> None:
         self.cursor_text, self.saved_text, self.resampled_text = QLabel(), QLabel(), ResampledLabel()
@@ -158,20 +153,15 @@ class MainWindow(QMainWindow):
         start.open_file.connect(self.ask_file)
         start.open_sample.connect(self.open_sample)
         start.open_recent.connect(self.open_path)
-        start.dropped.connect(self.open_path)
+        drops = Dropping(self)
+        drops.dropped.connect(self.open_path)
+        drops.said.connect(lambda text: self.statusBar().showMessage(text, 10_000))
         start.open_review.connect(self.open_review)
         start.open_worklist.connect(self.worklist.show)
 
     def show_on_screen(self) -> None:
-        """Show the window, filling small screens and leaving a margin on large ones."""
-        room = self.screen().availableGeometry()
-        if room.height() < 1000:
-            self.resize(room.size())
-            self.showMaximized()
-        else:
-            self.resize(round(room.width() * 0.92), round(room.height() * 0.92))
-            self.move(room.center() - self.rect().center())
-            self.show()
+        """Show the window where it was last."""
+        self.place.show()
 
     # -- opening --------------------------------------------------------------------------------------------------
 
@@ -233,7 +223,7 @@ class MainWindow(QMainWindow):
         path = session.case.source.path
         self.worklist.opened(path, session.case.source.series_uid)
         if path != RESOURCES / "sample":
-            self._set_settings(self.settings.with_recent(path))
+            self.keep_settings(self.settings.with_recent(path))
         self.banner.clear()
         self.banner.add(notes)
 
@@ -293,11 +283,8 @@ class MainWindow(QMainWindow):
         reviewing = page is self.review_page
         if page is not self.review_page:
             self.cursor_text.setText("")
-        for bar in (self.toolbar, *self.docks):  # before the page, which would be laid out anew with each of them
-            bar.setVisible(reviewing)
+        self.place.show_panels(reviewing)  # before the page, which would be laid out anew with each of them
         self.pages.setCurrentWidget(page)
-        if reviewing and not self._docks_sized:
-            QTimer.singleShot(0, self, self._size_docks)
         self.refresh_actions()
 
     @property
@@ -354,38 +341,16 @@ class MainWindow(QMainWindow):
     def ask_export(self) -> None:
         """Open the export dialog."""
         if self.session is not None:
-            ExportDialog(self.session, self).open()
-
-    def ask_settings(self) -> None:
-        """Open the settings."""
-        default = str(review_root(replace(self.settings, review_root="")))
-        dialog = SettingsDialog(self.settings, default, self)
-        dialog.changed.connect(self._on_settings)
-        dialog.open()
+            folder, system = self.settings.export_folder, self.settings.planning_system
+            ExportDialog(self.session, self, folder=folder, system=system).open()
 
     def show_audit(self) -> None:
         """Show who did what when."""
         if self.autosave.folder is not None and self.autosave.flush():
             AuditDialog(self.autosave.folder, self).open()
 
-    def change_shortcuts(self, changed: dict[str, tuple[str, ...]]) -> None:
-        """Take the keys that the user chose."""
-        self._change_settings(shortcuts=changed)
-        set_shortcuts(self.made, self.actions_list, changed)
-        self.tools.show_keys(self.made)
-
-    def _on_settings(self, settings: Settings) -> None:
-        self._set_settings(settings)
-        self.predict.set_device(settings.device)
-        if self.session is not None:
-            self.session.blind = settings.blind
-        if self.session is not None and settings.reviewer:
-            self.session.reviewer = settings.reviewer
-            self.review.reviewer.setText(settings.reviewer)
-        if self.pages.currentWidget() is self.start_page:
-            self.show_start()
-
-    def _set_settings(self, settings: Settings) -> None:
+    def keep_settings(self, settings: Settings) -> None:
+        """Save the settings, unless they are the same."""
         if settings == self.settings:
             return
         self.settings = settings
@@ -395,7 +360,7 @@ class MainWindow(QMainWindow):
             self.statusBar().showMessage(str(error), 10_000)
 
     def _change_settings(self, **values: object) -> None:
-        self._set_settings(replace(self.settings, **values))  # type: ignore[arg-type]
+        self.keep_settings(replace(self.settings, **values))  # type: ignore[arg-type]
 
     def show_failure(self, error: BaseException) -> None:
         """Show an error and go on."""
@@ -418,6 +383,7 @@ class MainWindow(QMainWindow):
                 return
         layout = self.view.layouts.kept.text
         self._change_settings(display_mode=self.view.display, opacity=self.view.opacity, view_layout=layout)
+        self._change_settings(**self.place.kept())
         self.autosave.end()
         self._set_session(None)
         self.view.close_views()

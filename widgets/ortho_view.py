@@ -193,6 +193,11 @@ class OrthoView(QWidget):
         self._state.opacity = min(max(float(opacity), 0.0), 1.0)
         self._redraw()
 
+    def set_line_width(self, pixels: float) -> None:
+        """Set the width of outlines; the active structure's is thicker."""
+        self._state.line_width = pixels
+        self._redraw()
+
     @property
     def window(self) -> tuple[float, float]:
         """Display window: centre and width in the image's unit."""

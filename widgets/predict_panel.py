@@ -88,7 +88,7 @@ class PredictPanel(QWidget):
         self._base = 0
         self._entries: dict[Path, Entry] = {}
         self._box: Box | None = None
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, tr("Segmentation"))
         self.reader = JobRunner(self)
         self._reading: Path | None = None
         self.model = QComboBox()

@@ -41,7 +41,7 @@ def report_job(snapshot: Snapshot, folder: Path, stem: str, *, with_patient: boo
 class ReportDialog(QDialog):
     """Folder, patient's name or not, progress, and what was written."""
 
-    def __init__(self, session: ReviewSession, parent: QWidget | None = None) -> None:
+    def __init__(self, session: ReviewSession, parent: QWidget | None = None, *, with_patient: bool = True) -> None:
         super().__init__(parent)
         self.setObjectName("report_dialog")
         self.setWindowTitle(tr("Report"))
@@ -56,7 +56,7 @@ class ReportDialog(QDialog):
         browse.clicked.connect(self._browse)
         self.patient = QCheckBox(tr("With the patient's name and ID, the study date and UIDs"))
         named(self.patient, "report_patient", self.patient.text())
-        self.patient.setChecked(True)
+        self.patient.setChecked(with_patient)
         self.bar = QProgressBar()
         named(self.bar, "report_progress", tr("Progress of the report"))
         self.bar.hide()
@@ -79,7 +79,7 @@ class ReportDialog(QDialog):
         self.show_button.hide()
         set_role(self.button, "primary")
         self.button.setDefault(True)
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, tr("Report"))
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_written)
         self.runner.failed.connect(self._on_failed)

@@ -39,7 +39,7 @@ class RtStructForm(QWidget):
 
     found = Signal(object)
 
-    def __init__(self, case: Case, parent: QWidget | None = None) -> None:
+    def __init__(self, case: Case, system: str = "generic", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("rtstruct_form")
         self._case = case
@@ -50,6 +50,7 @@ class RtStructForm(QWidget):
         named(self.system, "export_system", tr("Planning system that is to read the RTSTRUCT"))
         for name, profile in profiles().items():
             self.system.addItem(tr("Any system") if name == "generic" else profile.title, name)
+        self.system.setCurrentIndex(max(self.system.findData(system), 0))
         named(self.contours, "export_contours", tr("Kind of contours"))
         named(self.holes, "export_holes", tr("How holes are drawn"))
         for box, rows in ((self.contours, _CONTOURS), (self.holes, _HOLES)):

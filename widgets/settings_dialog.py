@@ -1,95 +1,100 @@
-"""The few things that a user sets once."""
+"""What a user sets once, in pages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
     QDialog,
     QDialogButtonBox,
-    QFileDialog,
-    QFormLayout,
     QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
+    QListWidget,
+    QScrollArea,
+    QStackedWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from contourdesk.app.settings import Settings
+from contourdesk.widgets.actions import Action
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.predict_panel import DEVICES
-from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.settings_pages import DisplayPage, ExportPage, GeneralPage, PrivacyPage, SettingsPage, framed
+from contourdesk.widgets.shortcuts_dialog import ShortcutsEditor
+from contourdesk.widgets.theme import em, named
 
 
 class SettingsDialog(QDialog):
-    """Reviewer, review folder, device; `changed` carries the new `Settings`."""
+    """General, display, shortcuts, export and privacy; `changed` carries the new `Settings` when OK is pressed.
+
+    `actions` are the window's commands and `mouse` what has fixed keys, for the page of shortcuts.
+    """
 
     changed = Signal(object)
 
-    def __init__(self, settings: Settings, default_root: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        default_root: str,
+        parent: QWidget | None = None,
+        *,
+        actions: Sequence[Action] = (),
+        mouse: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("settings_dialog")
         self.setWindowTitle(tr("Settings"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._settings = settings
-        self.reviewer = QLineEdit(settings.reviewer)
-        named(self.reviewer, "settings_reviewer", tr("Reviewer's name"))
-        self.root = QLineEdit(settings.review_root)
-        named(self.root, "settings_review_root", tr("Folder of the reviews"))
-        self.root.setPlaceholderText(default_root)
-        browse = QPushButton(tr("Browse…"))
-        named(browse, "settings_browse", tr("Choose the folder of the reviews"))
-        browse.clicked.connect(self._browse)
-        row = QHBoxLayout()
-        row.addWidget(self.root, 1)
-        row.addWidget(browse)
-        self.device = QComboBox()
-        named(self.device, "settings_device", tr("Device that models run on"))
-        for text, value in DEVICES:
-            self.device.addItem(text, value)
-        self.device.setCurrentIndex(max(self.device.findData(settings.device), 0))
-        form = QFormLayout()
-        form.setVerticalSpacing(em(self, 0.6))
-        form.addRow(tr("Your name"), self.reviewer)
-        form.addRow(tr("Reviews are kept in"), row)
-        form.addRow(tr("Models run on"), self.device)
-        self.blind = QCheckBox(tr("Hide a model's proposals until I have drawn my own contour (blind mode)"))
-        named(self.blind, "settings_blind", self.blind.text())
-        self.blind.setChecked(settings.blind)
-        form.addRow("", self.blind)
-        note = QLabel(tr("Reviews are never written into an image folder. A new folder is used from the next case on."))
-        note.setWordWrap(True)
-        set_role(note, "muted")
+        self.general = GeneralPage(settings, default_root)
+        self.display, self.export, self.privacy = DisplayPage(settings), ExportPage(settings), PrivacyPage(settings)
+        self._forms: tuple[SettingsPage, ...] = (self.general, self.display, self.export, self.privacy)
+        self.shortcuts = ShortcutsEditor(actions, settings.shortcuts, mouse)
+        self.list, self.pages = QListWidget(), QStackedWidget()
+        named(self.list, "settings_pages", tr("Pages of the settings"))
+        for title, page in (
+            *((form.title, _scrolling(form)) for form in self._forms[:2]),
+            (tr("Shortcuts"), self.shortcuts),
+            *((form.title, _scrolling(form)) for form in self._forms[2:]),
+        ):
+            self.list.addItem(title)
+            self.pages.addWidget(page)
+            self.list.item(self.list.count() - 1).setSizeHint(QSize(0, em(self, 2)))
+        self.list.setFixedWidth(em(self, 9))
+        self.list.currentRowChanged.connect(self.pages.setCurrentIndex)
+        self.list.setCurrentRow(0)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         named(buttons, "settings_buttons")
         buttons.accepted.connect(self._on_ok)
         buttons.rejected.connect(self.reject)
+        row = QHBoxLayout()
+        row.setSpacing(em(self, 0.8))
+        row.addWidget(self.list)
+        row.addWidget(self.pages, 1)
         layout = QVBoxLayout(self)
         layout.setSpacing(em(self, 0.8))
-        layout.addLayout(form)
-        layout.addWidget(note)
-        layout.addStretch(1)
+        layout.addLayout(row, 1)
         layout.addWidget(buttons)
-        self.resize(em(self, 36), self.sizeHint().height())
+        room = em(self, 34) if parent is None else round(parent.height() * 0.85)
+        self.resize(em(self, 56), min(em(self, 32), room))
 
-    def _browse(self) -> None:
-        chosen = QFileDialog.getExistingDirectory(self, tr("Folder of the reviews"), self.root.text())
-        if chosen:
-            self.root.setText(chosen)
+    def show_page(self, title: str) -> None:
+        """Turn to the page with this title."""
+        self.list.setCurrentItem(self.list.findItems(title, Qt.MatchFlag.MatchExactly)[0])
 
     def _on_ok(self) -> None:
         self.accept()
-        self.changed.emit(
-            replace(
-                self._settings,
-                reviewer=self.reviewer.text().strip(),
-                review_root=self.root.text().strip(),
-                device=self.device.currentData(),
-                blind=self.blind.isChecked(),
-            )
-        )
+        settings = replace(self._settings, shortcuts=self.shortcuts.changes)
+        for form in self._forms:
+            settings = form.taken(settings)
+        self.changed.emit(settings)
+
+
+def _scrolling(page: QWidget) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(framed(page))
+    return area

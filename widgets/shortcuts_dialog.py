@@ -1,4 +1,4 @@
-"""The list of all shortcuts and mouse gestures, in which keys can be changed."""
+"""The list of all shortcuts and mouse gestures, in which keys can be changed; also a page of the settings."""
 
 from __future__ import annotations
 
@@ -30,10 +30,7 @@ _ID = Qt.ItemDataRole.UserRole
 
 
 class ShortcutsDialog(QDialog):
-    """All commands with their keys, and `more`: (keys, what they do) of what can't be changed.
-
-    `changed` carries the changes of the user, command's id to its keys, after each.
-    """
+    """A `ShortcutsEditor` in a window of its own; `changed` is the editor's."""
 
     changed = Signal(object)
 
@@ -44,6 +41,35 @@ class ShortcutsDialog(QDialog):
         self.setObjectName("shortcuts_dialog")
         self.setWindowTitle(tr("Keyboard and mouse"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.editor = ShortcutsEditor(actions, changes, more)
+        self.editor.changed.connect(self.changed)
+        self.rows, self.choose = self.editor.rows, self.editor.choose
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
+        named(buttons, "shortcuts_buttons")
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.editor, 1)
+        layout.addWidget(buttons)
+        self.resize(em(self, 36), min(em(self, 44), round(parent.height() * 0.9)))
+
+
+class ShortcutsEditor(QWidget):
+    """All commands with their keys, and `more`: (keys, what they do) of what can't be changed.
+
+    `changed` carries the changes of the user, command's id to its keys, after each.
+    """
+
+    changed = Signal(object)
+
+    def __init__(
+        self,
+        actions: Sequence[Action],
+        changes: Mapping[str, Keys],
+        more: Sequence[tuple[str, str]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
         self._defaults = defaults_of(actions)
         self._texts = {a.id: tr(a.text).rstrip("…") for a in actions}
         self._changes = dict(changes)
@@ -54,20 +80,10 @@ class ShortcutsDialog(QDialog):
         self.search.textChanged.connect(self._filter)
         self._make_list(actions, more)
         layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.search)
         layout.addWidget(self._list, 1)
         layout.addLayout(self._make_editor())
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        buttons.button(QDialogButtonBox.StandardButton.Close).setAutoDefault(False)
-        named(buttons, "shortcuts_buttons")
-        everything = QPushButton(tr("All defaults"))
-        named(everything, "shortcut_all_defaults", tr("Give all commands their default keys"))
-        everything.setAutoDefault(False)
-        everything.clicked.connect(lambda: self._put({}))
-        buttons.addButton(everything, QDialogButtonBox.ButtonRole.ActionRole)
-        layout.addWidget(buttons)
-        self.resize(em(self, 36), min(em(self, 44), round(parent.height() * 0.9)))
         self._show_keys()
         self._on_chosen()
 
@@ -84,8 +100,9 @@ class ShortcutsDialog(QDialog):
         for keys, text in more:
             QTreeWidgetItem(self._group(groups, tr("Mouse and fixed keys")), [tr(text), keys])
         self._list.expandAll()
-        self._list.header().setStretchLastSection(True)
-        self._list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        self._list.header().setStretchLastSection(False)
+        self._list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self._list.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self._list.currentItemChanged.connect(self._on_chosen)
         self._list.itemActivated.connect(lambda *_: self._change())
 
@@ -117,14 +134,15 @@ class ShortcutsDialog(QDialog):
             ("set", "Set", "Give the command this key", self._set),
             ("remove", "No key", "Take all keys from the command", lambda: self._give(())),
             ("default", "Default", "Give the command its default keys", self._reset),
+            ("all_defaults", "All defaults", "Give all commands their default keys", lambda: self._put({})),
         )):  # fmt: skip
-            button = self._buttons[name] = QPushButton(text)
-            named(button, f"shortcut_{name}", what, what)
+            button = self._buttons[name] = QPushButton(tr(text))
+            named(button, f"shortcut_{name}", tr(what), tr(what))
             button.setAutoDefault(False)
             button.clicked.connect(lambda _=False, function=function: function())
             grid.addWidget(button, 0, n + 1)
         set_role(self._buttons["set"], "primary")
-        grid.addWidget(self._note, 1, 0, 1, 5)
+        grid.addWidget(self._note, 1, 0, 1, 6)
         grid.setColumnStretch(0, 1)
         return grid
 
@@ -136,6 +154,11 @@ class ShortcutsDialog(QDialog):
     def choose(self, command: str) -> None:
         """Choose a command by its id."""
         self._list.setCurrentItem(next(item for item in self.rows() if item.data(0, _ID) == command))
+
+    @property
+    def changes(self) -> dict[str, Keys]:
+        """The keys that are not the defaults."""
+        return dict(self._changes)
 
     @property
     def command(self) -> str | None:
@@ -168,8 +191,8 @@ class ShortcutsDialog(QDialog):
         self._edit.clear()
         chosen = self.command is not None
         self._edit.setEnabled(chosen)
-        for button in self._buttons.values():
-            button.setEnabled(chosen)
+        for name, button in self._buttons.items():
+            button.setEnabled(chosen or name == "all_defaults")
         self._on_key()
 
     def _change(self) -> None:
@@ -197,7 +220,7 @@ class ShortcutsDialog(QDialog):
         elif other is not None and other != command:
             set_role(self._note, "warning")
             left = ", ".join(native_text(k) for k in keys[other] if k != key)
-            rest = f"which would keep {left}." if left else "which would have no key then."
+            rest = tr("which would keep {left}.").format(left=left) if left else tr("which would have no key then.")
             self._note.setText(
                 tr("{key} is used by {command}, {rest}").format(
                     key=native_text(key), command=self._texts[other], rest=rest

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from contourdesk.widgets.language import tr
@@ -33,12 +32,10 @@ class StartPage(QWidget):
     open_worklist = Signal()
     open_recent = Signal(object)  # Path of images
     open_review = Signal(object)  # Path of a review folder
-    dropped = Signal(object)  # Path
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("start_page")
-        self.setAcceptDrops(True)
         self._reviews, self._recent = QVBoxLayout(), QVBoxLayout()
         self._review_box = _section(tr("Go on with a review"), self._reviews, "reviews")
         self._recent_box = _section(tr("Recent cases"), self._recent, "recent")
@@ -108,17 +105,6 @@ class StartPage(QWidget):
         self._review_box.setVisible(bool(reviews))
         self._recent_box.setVisible(bool(recent))
         self._nothing.setVisible(not reviews and not recent)
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take a folder or file from the file manager."""
-        if event.mimeData().hasUrls():
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Open what was dropped."""
-        urls = event.mimeData().urls()
-        if urls and urls[0].isLocalFile():
-            self.dropped.emit(Path(urls[0].toLocalFile()))
 
 
 def _section(title: str, content: QVBoxLayout, name: str) -> QWidget:

@@ -94,7 +94,7 @@ class Overlay(QWidget):
         to_screen, ratio, state = self._canvas.to_screen(), self.devicePixelRatioF(), self._state
         # Masks are frozen: the same object is the same picture. A decision or a name changes nothing in it.
         drawn = [(structure.id, structure.colour, mask) for structure, mask in others]
-        key = (drawn, to_screen, self.size(), ratio, index, state.display, state.opacity)
+        key = (drawn, to_screen, self.size(), ratio, index, state.display, state.opacity, state.line_width)
         if key != self._still_key:
             self._still_key, self._still = key, QPixmap(self.size() * ratio)
             self._still.setDevicePixelRatio(ratio)
@@ -119,12 +119,12 @@ class Overlay(QWidget):
             painter.fillPath(on_screen, shade)
         if state.display == "fill" and not active:
             return
-        width = 2.6 if active else 1.5
-        line, halo = colour.lighter(125) if active else colour, QColor(0, 0, 0, 120)
+        width = state.line_width + 1.1 if active else state.line_width
+        line, halo = colour.lighter(125) if active else colour, QColor(0, 0, 0, 170)
         if state.display == "outline":  # only the lower part of the slider makes lines fainter
             line.setAlphaF(min(1.0, 0.3 + 2 * state.opacity))
-            halo.setAlphaF(min(0.45, state.opacity))
-        painter.strokePath(on_screen, QPen(halo, width + 1.6))  # tells bright lines from bright bone
+            halo.setAlphaF(min(0.65, 1.5 * state.opacity))
+        painter.strokePath(on_screen, QPen(halo, width + 2.0))  # tells bright lines from bright bone
         painter.strokePath(on_screen, QPen(line, width))
 
     def _draw_proposal(self, painter: QPainter, plane: ViewPlane, index: int) -> None:

@@ -18,9 +18,10 @@ class ViewState:
     """Shared state of the views.
 
     `cross` is the voxel index (z, y, x) where the three planes meet; `tool` the one in hand (the editor puts it
-    there); `brush_mm` is the brush's diameter; `preview` is a mask shown in place of a structure's own while a stroke
-    is being drawn, `proposal` one shown dashed over all: what an operation would make; `confidence` says whether the
-    model's uncertainty of the active structure is shown.
+    there); `brush_mm` is the brush's diameter; `line_width` that of outlines in pixels (the active one's is thicker);
+    `preview` is a mask shown in place of a structure's own while a stroke is being drawn, `proposal` one shown dashed
+    over all: what an operation would make; `confidence` says whether the model's uncertainty of the active structure
+    is shown.
     """
 
     session: ReviewSession | None = None
@@ -28,6 +29,7 @@ class ViewState:
     hidden: set[str] = field(default_factory=set)
     display: str = "outline"
     opacity: float = 0.35
+    line_width: float = 1.5
     cross: tuple[int, int, int] = (0, 0, 0)
     tool: Tool = field(init=False)
     brush_mm: float = 10.0
