@@ -1,6 +1,8 @@
 # make run    set up, and open the sample case (with no display: do the main job on it under Xvfb, results in work/demo)
 # make test   set up, and run the tests; make test ARGS="-k geometry" runs some of them
 # make lint   ruff and mypy
+# make package   the desktop program, with a Python of its own, in dist/contourdesk (docs/desktop.md)
+# make deb   that as a package for Debian and Ubuntu
 # make screenshots   take the pictures in docs/images anew, from the real window
 # PYTHON=/path/to/python3.12 chooses the Python of a new .venv.
 
@@ -8,7 +10,7 @@ XVFB := xvfb-run -a -s "-screen 0 1920x1080x24"
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 export PYTHON
 
-.PHONY: run test lint setup screenshots
+.PHONY: run test lint setup screenshots package deb
 .DEFAULT_GOAL := run
 
 run:
@@ -38,3 +40,11 @@ screenshots:
 	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots
 	@mkdir -p docs/images
 	@cp work/screenshots/*.png docs/images/
+
+package:
+	@packaging/setup.sh package
+	nice .venv/bin/python packaging/build.py
+
+deb:
+	@test -x dist/contourdesk/contourdesk || $(MAKE) package
+	packaging/linux/make_deb.sh

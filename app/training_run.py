@@ -14,7 +14,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import IO, Any
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import alone, write_atomically
+from contourdesk.app.itself import itself
 from contourdesk.app.jobs import Job, Progress
 
 WORKING, ORDER_FILE, STOP_FILE, LOCK_FILE = "working", "run.json", "stop", "lock"
@@ -184,11 +184,6 @@ def is_running(out: Path) -> bool:
         return not ours
 
 
-def program() -> list[str]:
-    """How this program is started as another process."""
-    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "contourdesk"]
-
-
 def training(order: TrainingOrder, resume: bool = False) -> Job[TrainingProgress]:
     """Train in another process and tell what it tells.
 
@@ -199,7 +194,7 @@ def training(order: TrainingOrder, resume: bool = False) -> Job[TrainingProgress
     ------
     UserError : what the training says, or that it has died.
     """
-    return (yield from follow([*program(), "train", *order.arguments(resume), "--json"]))
+    return (yield from follow([*itself(), "train", *order.arguments(resume), "--json"]))
 
 
 def follow(command: Sequence[str]) -> Job[TrainingProgress]:

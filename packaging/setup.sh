@@ -2,6 +2,7 @@
 # Make .venv with Contourdesk in it, and install the system libraries that it needs (Debian, Ubuntu).
 #   packaging/setup.sh run     what the program needs
 #   packaging/setup.sh test    that, and what the tests and linters need
+#   packaging/setup.sh package what the program and its desktop build need
 # PYTHON=... chooses the Python. A second call does nothing unless the files that it reads have changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,12 +11,15 @@ what=${1:-run}
 case $what in
 run) kinds="run" extras="" ;;
 test) kinds="run test" extras="[test,lint]" ;;
-*) echo "Use: packaging/setup.sh run|test" >&2; exit 2 ;;
+package) kinds="run package" extras="[package]" ;;
+*) echo "Use: packaging/setup.sh run|test|package" >&2; exit 2 ;;
 esac
 
 inputs=(pyproject.toml packaging/apt-packages.txt packaging/constraints.txt packaging/hatch_build.py packaging/setup.sh)
 state="$(cat "${inputs[@]}" | cksum) $PWD"
-for stamp in ".venv/.setup-$what" .venv/.setup-test; do
+stamps=(".venv/.setup-$what")
+[[ $what == run ]] && stamps+=(.venv/.setup-test) # the tests' environment holds all that the program needs
+for stamp in "${stamps[@]}"; do
     if [[ -e .dev/contourdesk/app/__init__.py && "$(cat "$stamp" 2>/dev/null)" == "$state" ]]; then
         exit 0
     fi
