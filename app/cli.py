@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from contourdesk import __version__
-from contourdesk.app import cli_export, cli_many, doctor_command
-from contourdesk.app.arguments import count, formats, names, positive, spacing
+from contourdesk.app import cli_export, cli_many, doctor_command, train_command
+from contourdesk.app.arguments import count, formats, names
 from contourdesk.app.console import guarded
 from contourdesk.app.errors import UserError
 from contourdesk.app.itself import has_display
@@ -22,8 +22,6 @@ from contourdesk.app.itself import has_display
 _EPILOG = """exit codes: 0 all went well, 1 a bug (see the log file), 2 something you can put right, 130 Ctrl+C
 Contourdesk is not a medical device."""
 _RESAMPLE = "resample a series with tilted, unevenly spaced or missing slices to an even grid instead of refusing it"
-_NETWORKS = ("nnunet", "unet2015", "fcn")
-_NETWORK = "nnunet (default, in 3D), unet2015 (the U-Net of 2015, on slices) or fcn (the same without skip connections)"
 _PROFILE = "planning system that is to take it: generic (default), eclipse, raystation, pinnacle, or one of your own"
 _DEVICE = "where networks run: auto (default), cpu, cuda, cuda:1, mps"
 
@@ -67,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     _audit_options(command("audit", "print who did what when in a review, and say whether that was tampered with"))
     cli_many.evaluate_options(command("evaluate", "measure a model, or two, on held-out reviewed cases"))
     cli_many.batch_options(command("batch", "segment or evaluate many cases overnight, on this computer or a cluster"))
-    _train_options(command("train", "train a model on an nnU-Net raw dataset"))
+    train_command.add_options(command("train", "train a model on an nnU-Net raw dataset"))
     _model_options(command("model", "look at a model"))
     doctor_command.add_options(command("doctor", "say whether this computer has what it takes: the self-test"))
     return parser
@@ -172,23 +170,6 @@ def _audit_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"exits with 3 when lines were changed, removed, moved or put in; each is named\n{_EPILOG}"
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", type=Path, metavar="DATASET", help="nnU-Net raw dataset: imagesTr, labelsTr, ...")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="model folder to write")
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--minutes", type=positive, default=60.0, metavar="M", help="how long to train")
-    length.add_argument("--steps", type=count, metavar="N", help="how many iterations to train, repeatable")
-    parser.add_argument("--from", dest="start_from", type=Path, metavar="MODEL", help="model folder to go on from")
-    parser.add_argument("--resume", action="store_true", help="go on with what is in the model folder")
-    parser.add_argument("--network", choices=_NETWORKS, default=_NETWORKS[0], help=_NETWORK)
-    parser.add_argument("--width", type=count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
-    parser.add_argument(
-        "--spacing", type=spacing, metavar="Z,Y,X", help="mm, for slices Y,X; the dataset's median unless given"
-    )
-    parser.add_argument("--device", default="auto", help=_DEVICE)
-    parser.add_argument("--json", action="store_true", help="progress as one JSON object a line")
-
-
 def _model_options(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     what = "print the feature map after every layer of a network, its weights and how far it sees"
@@ -277,28 +258,6 @@ def _audit(options: argparse.Namespace) -> int:
     return show_audit(options.review, as_csv=options.csv)
 
 
-def _train(options: argparse.Namespace) -> int:
-    from contourdesk.app.console import run_job, run_job_as_json, say
-    from contourdesk.inference.device import choose_device
-    from contourdesk.inference.train import train
-    from contourdesk.inference.train_plans import TrainConfig
-
-    device = str(choose_device(options.device))
-    config = TrainConfig(
-        network=options.network,
-        minutes=options.minutes,
-        steps=options.steps,
-        spacing_mm=options.spacing,
-        width=options.width or TrainConfig.width,
-        device=device,
-    )
-    job = train(options.dataset, options.out, config, options.resume, options.start_from)
-    folder = run_job_as_json(job) if options.json else run_job(job, "Training")
-    if not options.json:
-        say(f"The model is in {folder}.")
-    return 0
-
-
 def _model(options: argparse.Namespace) -> int:
     from contourdesk.app import model_command
 
@@ -332,7 +291,7 @@ _COMMANDS = {
     "audit": _audit,
     "evaluate": cli_many.evaluate,
     "batch": cli_many.batch,
-    "train": _train,
+    "train": train_command.train,
     "model": _model,
     "doctor": doctor_command.doctor,
 }

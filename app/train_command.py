@@ -87,12 +87,15 @@ def _train(options: argparse.Namespace) -> int:
     order = _order(options)
     (order.out / WORKING).mkdir(parents=True, exist_ok=True)
     stopping = Stopping(order.out)
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is Windows'
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stopping.ask)
+    names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]  # the last is Windows'
+    before = [(name, signal.signal(getattr(signal, name), stopping.ask)) for name in names]
     if options.json:
         stopping.listen(0)
-    last = _run(carry_out(order, options.resume, stopping), options.json)
+    try:
+        last = _run(carry_out(order, options.resume, stopping), options.json)
+    finally:
+        for name, handler in before:
+            signal.signal(getattr(signal, name), handler)
     if last.phase == "finished":
         (order.out / WORKING / ORDER_FILE).unlink(missing_ok=True)
     if not options.json:

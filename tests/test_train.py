@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
+from training_phantoms import make_dataset
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Progress, run
@@ -20,29 +20,8 @@ QUICK = TrainConfig(steps=40, patch_size=(16, 16, 16), features=(8, 16), batch_s
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Three small cases with a bright left and a bright right ball in a body; one case knows the left one only."""
-    folder = tmp_path / "data"
-    rng = np.random.default_rng(0)
-    z, y, x = np.meshgrid(*[np.arange(n) for n in (24, 32, 40)], indexing="ij")
-    for sub in ("imagesTr", "labelsTr"):
-        (folder / sub).mkdir(parents=True)
-    for i in range(3):
-        shift = rng.integers(-2, 3)
-        hu = np.where((y - 16) ** 2 + (x - 20) ** 2 < 15**2, 0, -1000) + rng.normal(0, 10, x.shape)
-        labels = np.zeros(x.shape, np.uint8)
-        for value, centre in ((1, 12 + shift), (2, 28 + shift)):
-            inside = (z - 12) ** 2 + (y - 16) ** 2 + (x - centre) ** 2 < 25
-            hu[inside] = 200 + 10 * rng.standard_normal(inside.sum())
-            labels[inside] = value
-        for name, array in ((f"imagesTr/C{i}_0000", hu.astype(np.int16)), (f"labelsTr/C{i}", labels)):
-            image = sitk.GetImageFromArray(array)
-            image.SetSpacing((4.0, 4.0, 3.0))
-            sitk.WriteImage(image, str(folder / f"{name}.nii.gz"))
-    info = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "RightBall": 1, "LeftBall": 2}, "numTraining": 3}
-    (folder / "dataset.json").write_text(json.dumps({**info, "file_ending": ".nii.gz"}))
-    known = {f"C{i}": {"split": "Tr", "contoured": ["RightBall", "LeftBall"][: 1 if i == 2 else 2]} for i in range(3)}
-    (folder / "contoured.json").write_text(json.dumps(known))
-    return folder
+    """Three small cases with a bright left and a bright right ball in a body; one case knows the right one only."""
+    return make_dataset(tmp_path / "data", known={"C2": ["RightBall"]})
 
 
 def test_unknown_organs_are_not_background_but_unknown(dataset: Path, tmp_path: Path):
