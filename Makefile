@@ -3,6 +3,7 @@
 # make lint   ruff and mypy
 # make package   the desktop program, with a Python of its own, in dist/contourdesk (docs/desktop.md)
 # make deb   that as a package for Debian and Ubuntu
+# make docs   the documentation as a website, in build/docs; a link that leads nowhere is an error
 # make screenshots   take the pictures in docs/images anew, from the real window
 # PYTHON=/path/to/python3.12 chooses the Python of a new .venv.
 
@@ -10,7 +11,7 @@ XVFB := xvfb-run -a -s "-screen 0 1920x1080x24"
 HAS_DISPLAY := $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname))
 export PYTHON
 
-.PHONY: run test lint setup screenshots package deb
+.PHONY: run test lint setup docs screenshots package deb
 .DEFAULT_GOAL := run
 
 run:
@@ -35,6 +36,10 @@ lint:
 setup:
 	@packaging/setup.sh test
 
+docs:
+	@packaging/setup.sh docs
+	.venv/bin/python -m sphinx -q -W --keep-going -d build/docs-cache -c packaging/docs . build/docs
+
 screenshots:
 	@packaging/setup.sh test
 	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots
@@ -47,4 +52,4 @@ package:
 
 deb:
 	@test -x dist/contourdesk/contourdesk || $(MAKE) package
-	packaging/linux/make_deb.sh
+	nice .venv/bin/python packaging/linux/make_deb.py

@@ -20,10 +20,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDERS = ("app", "widgets", "inference", "resources")
 MODULES = {"__init__.py": "packaging/package_init.py", "__main__.py": "packaging/package_main.py"}
+MANUAL = ("docs", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # contourdesk/help in a wheel: the window shows it
 
 
 class ContourdeskBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds the two modules of the package itself, and makes the links of an editable install."""
+    """Adds the two modules of the package itself and the manual, and makes the links of an editable install."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Run by hatchling before each wheel; ``version`` is "standard" or "editable"."""
@@ -32,6 +33,8 @@ class ContourdeskBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         for name, source in MODULES.items():
             build_data["force_include"][source] = f"contourdesk/{name}"
+        for source in MANUAL:
+            build_data["force_include"][source] = f"contourdesk/help/{source}"
 
 
 def link_package(root: Path) -> None:

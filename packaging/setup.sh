@@ -2,6 +2,7 @@
 # Make .venv with Contourdesk in it, and install the system libraries that it needs (Debian, Ubuntu).
 #   packaging/setup.sh run     what the program needs
 #   packaging/setup.sh test    that, and what the tests and linters need
+#   packaging/setup.sh docs    what the program and its documentation need
 #   packaging/setup.sh package what the program and its desktop build need
 # PYTHON=... chooses the Python. A second call does nothing unless the files that it reads have changed.
 set -euo pipefail
@@ -12,7 +13,8 @@ case $what in
 run) kinds="run" extras="" ;;
 test) kinds="run test" extras="[test,lint]" ;;
 package) kinds="run package" extras="[package]" ;;
-*) echo "Use: packaging/setup.sh run|test|package" >&2; exit 2 ;;
+docs) kinds="run" extras="[docs]" ;;
+*) echo "Use: packaging/setup.sh run|test|docs|package" >&2; exit 2 ;;
 esac
 
 inputs=(pyproject.toml packaging/apt-packages.txt packaging/constraints.txt packaging/hatch_build.py packaging/setup.sh)

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from contourdesk.app.operations import OPERATIONS
+from contourdesk.widgets.about_dialog import AboutDialog
 from contourdesk.widgets.actions import Action
 from contourdesk.widgets.commands_view import looking, measuring
 from contourdesk.widgets.deciding import deciding_actions
+from contourdesk.widgets.help_window import HelpWindow
 from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.tools import TOOLS
 from contourdesk.widgets.window_settings import ask_settings, take_settings
@@ -192,7 +194,9 @@ def _review(w: MainWindow) -> list[Action]:
 
 def _help(w: MainWindow) -> list[Action]:
     return [
-        Action("help_shortcuts", "Help", "Keyboard and mouse", ("?", "F1"), lambda: _keys(w), icon="help", toolbar=True)
+        Action("help_docs", "Help", "Documentation", ("F1",), lambda: _documentation(w)),
+        Action("help_shortcuts", "Help", "Keyboard and mouse", ("?",), lambda: _keys(w), icon="help", toolbar=True),
+        Action("about", "Help", "About Contourdesk", (), lambda: AboutDialog(w).open()),
     ]
 
 
@@ -201,6 +205,11 @@ def _toggle(w: MainWindow, first: int) -> None:
     show = w.docks[first].isHidden()
     for dock in w.docks[first : first + 2]:
         dock.setVisible(show)
+
+
+def _documentation(w: MainWindow) -> None:
+    """Show the documentation in its window, the one that is open if there is one."""
+    (w.findChild(HelpWindow) or HelpWindow(w)).show_page()
 
 
 def _keys(w: MainWindow) -> None:
