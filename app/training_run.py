@@ -241,6 +241,7 @@ def follow(command: Sequence[str]) -> Job[TrainingProgress]:
         _stop(child)
         for reader in readers:
             reader.join(timeout=5)
+        _close(child)
     if code == 0 and latest.phase in ("finished", "stopped"):
         return latest
     if error is not None:
@@ -263,6 +264,12 @@ def _stop(child: subprocess.Popen[str]) -> None:
     if child.stdin is not None:
         with contextlib.suppress(OSError):
             child.stdin.close()
+
+
+def _close(child: subprocess.Popen[str]) -> None:
+    for stream in (child.stdout, child.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def _pass_on(stream: IO[str], told: queue.Queue[str | None]) -> None:
