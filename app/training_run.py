@@ -132,7 +132,8 @@ class TrainingProgress(Progress):
         try:
             read = json.loads(line)
             known = {f.name for f in fields(cls)} - {"look"}
-            return cls(**{k: v for k, v in read.items() if k in known}) if "phase" in read else None
+            kept = {"done": 0, "total": 0} | {k: v for k, v in read.items() if k in known}
+            return cls(**kept) if "phase" in read else None
         except (ValueError, TypeError, AttributeError):
             return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from contourdesk.app.training_run import (
     TrainingProgress,
     ask_to_stop,
     curves,
+    follow,
     is_running,
     training,
     unfinished,
@@ -119,10 +121,14 @@ def test_it_stops_by_a_file_and_says_what_is_wrong_with_a_dataset(
     assert told["phase"] == "error" and "dataset.json" in told["text"] and told["advice"]
 
 
-def test_a_process_that_dies_is_told(tmp_path: Path):
-    job = training(TrainingOrder(tmp_path, tmp_path / "out"))
-    with pytest.raises(UserError, match=r"dataset\.json"):
-        list(job)
+def test_what_a_training_says_is_wrong_reaches_the_window(tmp_path: Path):
+    line = json.dumps({"phase": "error", "text": "The dataset is empty.", "advice": "Export cases."})
+    says = follow([sys.executable, "-c", f"import sys; print({line!r}); sys.exit(2)"])
+    with pytest.raises(UserError, match="The dataset is empty. Export cases."):
+        list(says)
+    dies = follow([sys.executable, "-c", "import os, sys; sys.stderr.write('no memory\\n'); os.abort()"])
+    with pytest.raises(UserError, match=r"ended unexpectedly \(no memory\).* last checkpoint"):
+        list(dies)
 
 
 def test_orders_and_lines_come_back_as_they_were(tmp_path: Path):
