@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,10 @@ _ICON_INKS = {  # what the colours of the icons' files are called in the table o
     "#c9d1db": "handle", "#a8b1bd": "text-soft", "#929ca9": "text-muted", "#5d6672": "text-off", "#6fc596": "good",
     "#e3b45c": "warning", "#f0a29c": "bad", "#e58b86": "bad", "#4d9fd6": "focus",
 }  # fmt: skip
+
+
+# Takes back what napari's style sheet says of parts that ours leaves as they are.
+_AMONG_OTHERS = "QRadioButton::indicator::checked { image: none; padding: 0; width: 1em; height: 1em; }"
 
 
 class _Look:
@@ -57,11 +61,12 @@ def apply_theme(app: QApplication, theme: str = "dark") -> None:
     _put_icons(app.allWidgets(), before)
 
 
-def dress(widget: QWidget, theme: str) -> None:
-    """Give a widget and all in it our style, "dark" or "light", in a window of another program."""
+def dress(widgets: Sequence[QWidget], theme: str) -> None:
+    """Give widgets and all in them our style, "dark" or "light", in a window of another program."""
     before = _choose(theme)
-    widget.setStyleSheet(_style_sheet())
-    _put_icons([widget, *widget.findChildren(QWidget)], before)
+    for widget in widgets:
+        widget.setStyleSheet(_style_sheet() + _AMONG_OTHERS)
+        _put_icons([widget, *widget.findChildren(QWidget)], before)
 
 
 def _choose(theme: str) -> dict[int, str]:
