@@ -13,6 +13,7 @@ from contourdesk.app.arguments import count, positive, spacing
 from contourdesk.app.console import BUG, GOOD, STOPPED, USER_ERROR, log_traceback, note, run_job, say
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, run
+from contourdesk.app.train_nnunet import train_with_nnunet
 from contourdesk.app.training_run import ORDER_FILE, WORKING, Stopping, TrainingOrder, TrainingProgress, unfinished
 
 _NETWORKS = ("nnunet", "unet2015", "fcn")
@@ -49,6 +50,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=count, metavar="N", help="channels at the top of unet2015 and fcn (64)")
     parser.add_argument(
         "--spacing", type=spacing, metavar="Z,Y,X", help="mm, for slices Y,X; by nnU-Net's rule unless given"
+    )
+    parser.add_argument(
+        "--with",
+        dest="by",
+        choices=("contourdesk", "nnunet"),
+        default="contourdesk",
+        help="nnunet: hand the dataset to nnU-Net's own planner and trainer (pip install contourdesk[nnunet])",
+    )
+    parser.add_argument(
+        "--configuration", default="3d_fullres", metavar="C", help="of nnU-Net: 2d, 3d_fullres (default) or 3d_lowres"
+    )
+    parser.add_argument(
+        "--trainer",
+        default="",
+        metavar="T",
+        help="of nnU-Net, such as nnUNetTrainer_250epochs; unless given by the labels",
     )
     parser.add_argument("--device", default="auto", help=_DEVICE)
     parser.add_argument("--threads", type=count, metavar="N", help="of the processor; one gives the same numbers again")
@@ -126,7 +143,15 @@ def _order(options: argparse.Namespace) -> TrainingOrder:
         device=options.device,
         threads=options.threads,
         checkpoint_minutes=options.checkpoint_minutes,
+        by=options.by,
+        configuration=options.configuration,
+        trainer=options.trainer,
     )
+    if order.by == "nnunet" and (order.start_from or order.mix or order.steps or options.minutes):
+        raise UserError(
+            "nnU-Net's own training takes no --from, --mix, --minutes and --steps.",
+            "Its length is in the trainer's name: --trainer nnUNetTrainer_250epochs.",
+        )
     if order.start_from and order.network:
         raise UserError("The network is the model's when training goes on from one.", "Leave out --network or --from.")
     return order
@@ -134,6 +159,9 @@ def _order(options: argparse.Namespace) -> TrainingOrder:
 
 def carry_out(order: TrainingOrder, resume: bool, stopping: Stopping) -> Job[TrainingProgress]:
     """Train as ordered, in this process; returns the last progress."""
+    order.write()
+    if order.by == "nnunet":
+        return (yield from train_with_nnunet(order, resume, stopping))
     import torch
 
     from contourdesk.app.segment_command import model_folder
@@ -157,7 +185,6 @@ def carry_out(order: TrainingOrder, resume: bool, stopping: Stopping) -> Job[Tra
         memory_gb=memory,
     )
     start = model_folder(order.start_from) if order.start_from else None
-    order.write()
     last = TrainingProgress(0, 0)
     for last in training.train(order.dataset, order.out, config, resume, start, order.mix, stopping):
         yield last

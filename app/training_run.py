@@ -43,6 +43,8 @@ class TrainingOrder:
     start_from : model folder, or a name of ``contourdesk model list``.
     mix : datasets with old cases, which `mix_share` of the patches come from.
     fold : of ``splits_final.json``, whose cases are held out, or "all" for none.
+    by : "contourdesk", or "nnunet" for nnU-Net's own planner and trainer, see `contourdesk.app.train_nnunet`; then
+        `configuration` and `trainer` are nnU-Net's names, the trainer by the labels unless given.
     """
 
     dataset: Path
@@ -59,13 +61,19 @@ class TrainingOrder:
     device: str = "auto"
     threads: int | None = None
     checkpoint_minutes: float = 3.0
+    by: str = "contourdesk"
+    configuration: str = "3d_fullres"
+    trainer: str = ""
 
     def arguments(self, resume: bool = False) -> list[str]:
         """What stands after ``contourdesk train`` on the command line."""
         if resume:
             return ["--resume", "--out", str(self.out)]
-        length = ["--steps", str(self.steps)] if self.steps is not None else ["--minutes", f"{self.minutes:g}"]
-        out = [str(self.dataset), "--out", str(self.out), *length, "--fold", self.fold, "--device", self.device]
+        out = [str(self.dataset), "--out", str(self.out), "--fold", self.fold, "--device", self.device]
+        if self.by == "nnunet":
+            out += ["--with", "nnunet", "--configuration", self.configuration]
+            return out + (["--trainer", self.trainer] if self.trainer else [])
+        out += ["--steps", str(self.steps)] if self.steps is not None else ["--minutes", f"{self.minutes:g}"]
         if self.start_from:
             out += ["--from", self.start_from]
         for folder in self.mix:
@@ -213,7 +221,7 @@ def follow(command: Sequence[str]) -> Job[TrainingProgress]:
     told: queue.Queue[str | None] = queue.Queue()
     last_words: list[str] = []
     readers = [
-        threading.Thread(target=_pass_on, args=(child.stdout, told), daemon=True),
+        threading.Thread(target=pass_on, args=(child.stdout, told), daemon=True),
         threading.Thread(target=_keep_last, args=(child.stderr, last_words), daemon=True),
     ]
     for reader in readers:
@@ -273,7 +281,8 @@ def _close(child: subprocess.Popen[str]) -> None:
             stream.close()
 
 
-def _pass_on(stream: IO[str], told: queue.Queue[str | None]) -> None:
+def pass_on(stream: IO[str], told: queue.Queue[str | None]) -> None:
+    """Put the lines of a stream into a queue, and None at its end; for a thread of its own."""
     for line in stream:
         told.put(line)
     told.put(None)

@@ -124,7 +124,7 @@ def test_it_stops_by_a_file_and_says_what_is_wrong_with_a_dataset(
 def test_what_a_training_says_is_wrong_reaches_the_window(tmp_path: Path):
     line = json.dumps({"phase": "error", "text": "The dataset is empty.", "advice": "Export cases."})
     says = follow([sys.executable, "-c", f"import sys; print({line!r}); sys.exit(2)"])
-    with pytest.raises(UserError, match="The dataset is empty. Export cases."):
+    with pytest.raises(UserError, match=r"The dataset is empty\. Export cases\."):
         list(says)
     dies = follow([sys.executable, "-c", "import os, sys; sys.stderr.write('no memory\\n'); os.abort()"])
     with pytest.raises(UserError, match=r"ended unexpectedly \(no memory\).* last checkpoint"):
