@@ -55,7 +55,7 @@ def _short(package: Distribution) -> str:
     classifiers = [str(c) for c in meta.get_all("Classifier") or [] if str(c).startswith("License ::")]
     if classifiers:
         return ", ".join(c.split(" :: ")[-1] for c in classifiers)
-    lines = str(meta["License"] if "License" in meta else "").strip().splitlines()
+    lines = str(meta.json.get("license", "")).strip().splitlines()
     return lines[0][:80] if lines else "see its text"
 
 

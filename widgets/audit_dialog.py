@@ -50,7 +50,7 @@ class AuditDialog(QDialog):
         self.search.setClearButtonEnabled(True)
         named(self.kind, "audit_kind", tr("Kind of entry"), tr("Show one kind of entry only"))
         for text, kinds in KINDS:
-            self.kind.addItem(text, kinds)
+            self.kind.addItem(tr(text), kinds)
         self.state = QLabel(tr("Reading…"))
         named(self.state, "audit_state", tr("Whether the trail is whole"))
         self.state.setWordWrap(True)

@@ -173,10 +173,10 @@ class ChangeFigures(QWidget):
         by_key = {d.key: d for d in DEFINITIONS}
         for key, row, column, columns in _PLACES:
             definition = by_key[key]
-            label, value = QLabel(definition.label), QLabel()
+            label, value = QLabel(tr(definition.label)), QLabel()
             set_role(label, "muted")
-            named(value, f"figure_{key}", definition.label, definition.text)
-            label.setToolTip(definition.text)
+            named(value, f"figure_{key}", tr(definition.label), tr(definition.text))
+            label.setToolTip(tr(definition.text))
             value.setAccessibleDescription(definition.text)
             grid.addWidget(label, row, column)
             grid.addWidget(value, row, column + 1, 1, columns)

@@ -77,7 +77,7 @@ class ConfidencePanel(QWidget):
 
     def _make_widgets(self) -> None:
         self.overlay = QToolButton()
-        tip = "Colour where the model was unsure of the active structure (K)"
+        tip = tr("Colour where the model was unsure of the active structure (K)")
         named(self.overlay, "confidence_overlay", tr("Show where the model was unsure"), tip)
         self.overlay.setText(tr("Confidence"))
         self.overlay.setIcon(icon("confidence"))

@@ -32,7 +32,7 @@ class DisplayBar(QWidget):
         self.mode = QComboBox()
         named(self.mode, "display_mode", tr("How masks are drawn"), tr("How masks are drawn (O)"))
         for text, value in MODES:
-            self.mode.addItem(text, value)
+            self.mode.addItem(tr(text), value)
         self.mode.setCurrentIndex(max(self.mode.findData(mode), 0))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         named(self.opacity, "opacity", tr("Opacity of the masks in per cent"), tr("Opacity of the masks"))
@@ -43,7 +43,7 @@ class DisplayBar(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(em(self, 0.4))
-        for text, widget in (("Window", self.preset), ("Masks", self.mode), ("Opacity", self.opacity)):
+        for text, widget in ((tr("Window"), self.preset), (tr("Masks"), self.mode), (tr("Opacity"), self.opacity)):
             label = QLabel(text)
             label.setBuddy(widget)
             set_role(label, "muted")
@@ -60,7 +60,7 @@ class DisplayBar(QWidget):
         with QSignalBlocker(self.preset):
             self.preset.clear()
             for preset in presets:
-                self.preset.addItem(f"{preset.name}  {preset.centre:g} / {preset.width:g}")
+                self.preset.addItem(f"{tr(preset.name)}  {preset.centre:g} / {preset.width:g}")
         names = [p.name.casefold() for p in presets]
         if names:
             self.choose(names.index(wanted.casefold()) if wanted.casefold() in names else 0)

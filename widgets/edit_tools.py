@@ -77,8 +77,8 @@ class EditTools(QWidget):
         small.setPointSizeF(small.pointSizeF() * 0.88)
         for n, tool in enumerate(self._view.tools[kind.id] for kind in TOOLS):
             button = QToolButton()
-            named(button, f"tool_{tool.id}", tool.tip, f"{tool.tip} ({tool.shortcut})" if tool.shortcut else tool.tip)
-            button.setText(tool.text)
+            named(button, f"tool_{tool.id}", tr(tool.tip))
+            button.setText(tr(tool.text))
             button.setFont(small)
             button.setIcon(icon(tool.icon))
             button.setIconSize(icon_size(self, 1.3))
@@ -129,8 +129,8 @@ class EditTools(QWidget):
         group = QButtonGroup(self)
         self._shapes: dict[bool, QToolButton] = {}
         for ball, text, name, tip in (
-            (False, "2D disc", "brush_2d", "Paint on the slice alone (D switches)"),
-            (True, "3D ball", "brush_3d", "Paint through the neighbouring slices too (D switches)"),
+            (False, tr("2D disc"), "brush_2d", tr("Paint on the slice alone (D switches)")),
+            (True, tr("3D ball"), "brush_3d", tr("Paint through the neighbouring slices too (D switches)")),
         ):
             button = QToolButton()
             named(button, name, tip, tip)
@@ -147,7 +147,7 @@ class EditTools(QWidget):
         """Say in the tool tips which keys the tools have now."""
         for name, button in self._buttons.items():
             key = made[f"tool_{name}"].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
-            tip = self._view.tools[name].tip
+            tip = tr(self._view.tools[name].tip)
             button.setToolTip(f"{tip} ({key})" if key else tip)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -163,7 +163,7 @@ class EditTools(QWidget):
         for tool_id, button in self._buttons.items():
             button.setChecked(tool_id == name)
         self._group.setExclusive(True)
-        self.hint.setText(tool.hint)
+        self.hint.setText(tr(tool.hint))
         self._brush.setVisible(tool.brush)
         for widget in (self._shape, *self._shapes.values()):
             widget.setVisible(tool.ball)

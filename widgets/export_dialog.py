@@ -116,13 +116,13 @@ class ExportDialog(QDialog):
         grid.setVerticalSpacing(em(self, 0.35))
         is_dicom = self._session.case.source.header is not None
         for row, chosen in enumerate(FORMATS):
-            box = QCheckBox(chosen.title)
-            named(box, f"export_{chosen.id}", f"{chosen.title}: {chosen.detail}")
+            box = QCheckBox(tr(chosen.title))
+            named(box, f"export_{chosen.id}", f"{tr(chosen.title)}: {tr(chosen.detail)}")
             possible = is_dicom or not chosen.needs_dicom
             box.setChecked(possible and chosen.id in _BY_DEFAULT)
             box.setEnabled(possible)
             self.formats[chosen.id] = box
-            note = QLabel(chosen.detail if possible else tr("needs DICOM images; these are not"))
+            note = QLabel(tr(chosen.detail) if possible else tr("needs DICOM images; these are not"))
             set_role(note, "muted")
             grid.addWidget(box, row, 0)
             grid.addWidget(note, row, 1)

@@ -68,7 +68,7 @@ class FindingsList(QWidget):
         for finding in found:
             item = QListWidgetItem(icon(f"finding-{finding.severity}"), finding.text)
             item.setData(Qt.ItemDataRole.UserRole, finding)
-            item.setToolTip(tr("{severity}. Click to go there.").format(severity=_WORDS[finding.severity]))
+            item.setToolTip(tr("{severity}. Click to go there.").format(severity=tr(_WORDS[finding.severity])))
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{_WORDS[finding.severity]}: {finding.text}")
             self.list.addItem(item)
         self.list.setCurrentRow(min(row, len(found) - 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QCoreApplication, QLocale, QTranslator
+from qtpy.QtCore import QCoreApplication, QLibraryInfo, QLocale, QTranslator
 
 from contourdesk.app.settings import config_dir
 
@@ -55,7 +55,9 @@ def load_language(code: str) -> QTranslator | None:
             return None
         if name in there:
             app = QCoreApplication.instance()
-            translator = QTranslator(app)
+            standard, translator = QTranslator(app), QTranslator(app)
+            if standard.load(f"qtbase_{name}", QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)):
+                QCoreApplication.installTranslator(standard)  # OK, Cancel and so on
             if translator.load(str(there[name])):
                 QCoreApplication.installTranslator(translator)
                 return translator

@@ -64,7 +64,7 @@ class LimitsBox(QWidget):
         row = QHBoxLayout(self._ends)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(em(self, 0.2))
-        for spin, name, word in ((self.first, "limits_first", "From"), (self.last, "limits_last", "To")):
+        for spin, name, word in ((self.first, "limits_first", tr("From")), (self.last, "limits_last", tr("To"))):
             named(spin, name, tr("{word} slice").format(word=word), tr("{word} this slice").format(word=word))
             spin.setKeyboardTracking(False)
             button = QToolButton()
@@ -150,13 +150,14 @@ class LimitsBox(QWidget):
         self._say()
 
     def _say(self) -> None:
-        parts = ["over locked"] if self.over_locked.isChecked() else []
+        parts = [tr("over locked")] if self.over_locked.isChecked() else []
         if self.plane.currentData():
             low, high = sorted((self.first.value(), self.last.value()))
-            parts.append(f"{self.plane.currentData()} {low} to {high}")
+            plane = self.plane.currentData()
+            parts.append(tr("{plane} {low} to {high}").format(plane=plane, low=low, high=high))
         if self.inside.currentData():
-            parts.append(f"in {self.inside.currentText()}")
-        text = "Limits: " + (", ".join(parts) or "none")
+            parts.append(tr("in {structure}").format(structure=self.inside.currentText()))
+        text = tr("Limits: {listed}").format(listed=", ".join(parts) or tr("none"))
         room = max(self.width(), em(self, 15)) - em(self, 2)
         self.head.setText(self.head.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room))
         self.head.setAccessibleDescription(text)

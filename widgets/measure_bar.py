@@ -56,9 +56,9 @@ class MeasureBar(QWidget):
         buttons = QVBoxLayout()
         buttons.setSpacing(2)
         for text, name, tip, slot in (
-            ("Remove", "measure_remove", "Remove the chosen measurement (Del)", self.remove),
-            ("Remove all", "measure_clear", "Remove all measurements", measurements.clear),
-            ("Copy", "measure_copy", "Copy all measurements as text", self.copy),
+            (tr("Remove"), "measure_remove", tr("Remove the chosen measurement (Del)"), self.remove),
+            (tr("Remove all"), "measure_clear", tr("Remove all measurements"), measurements.clear),
+            (tr("Copy"), "measure_copy", tr("Copy all measurements as text"), self.copy),
         ):
             button = QToolButton()
             named(button, name, tip, tip)

@@ -78,16 +78,21 @@ class ModelDialog(QDialog):
             (
                 self.add_folder,
                 "model_add_folder",
-                "A model folder of nnU-Net v2; it is used where it lies",
+                tr("A model folder of nnU-Net v2, used where it lies"),
                 self._ask_folder,
             ),
             (
                 self.add_zip,
                 "model_add_zip",
-                "A zip as nnUNetv2_export_model_to_zip writes it; it is unpacked",
+                tr("A zip as nnUNetv2_export_model_to_zip writes it, unpacked"),
                 self._ask_zip,
             ),
-            (self.remove, "model_remove", "Take it off the list; a folder of yours is left as it is", self._on_remove),
+            (
+                self.remove,
+                "model_remove",
+                tr("Take it off the list; a folder of yours is left as it is"),
+                self._on_remove,
+            ),
         ):
             named(button, name, button.text().rstrip("…"), tip)
             button.setAutoDefault(False)

@@ -65,8 +65,8 @@ class OperationsPanel(QWidget):
         named(self.choice, "operation", tr("Operation on the whole structure"))
         self.choice.addItem(tr("Whole structure…"), None)
         for operation in OPERATIONS:
-            self.choice.addItem(operation.text, operation)
-            self.choice.setItemData(self.choice.count() - 1, operation.tip, Qt.ItemDataRole.ToolTipRole)
+            self.choice.addItem(tr(operation.text), operation)
+            self.choice.setItemData(self.choice.count() - 1, tr(operation.tip), Qt.ItemDataRole.ToolTipRole)
         self.choice.setMaxVisibleItems(20)
         self.choice.currentIndexChanged.connect(self._on_chosen)
         self.text = QLabel()
@@ -174,7 +174,7 @@ class OperationsPanel(QWidget):
             self.failed.emit(error)
             return
         if self._session.revision == before:
-            self.said.emit(tr("{text}: nothing to change.").format(text=operation.text))
+            self.said.emit(tr("{text}: nothing to change.").format(text=tr(operation.text)))
 
     # -- the question and its answer ------------------------------------------------------------------------------
 
@@ -224,7 +224,7 @@ class OperationsPanel(QWidget):
         plane = self._view.planes[self._view.current_plane].plane
         axis = 0 if plane is None else plane.slice_axis
         scene = Scene(case.volume, others, self._view.cross_index, axis, self._hidden())
-        self._say(tr("{tip} Working…").format(tip=operation.tip))
+        self._say(tr("{tip} Working…").format(tip=tr(operation.tip)))
         job = apply(operation, structure.mask, scene, self._values())
         self.runner.start(within(job, self._session.structures, structure.id, self._session.limits), harmless=True)
 
@@ -236,7 +236,7 @@ class OperationsPanel(QWidget):
         self._made = (self._asked, mask)
         grid = self._session.structures.grid
         before, after = structure.mask.count * grid.voxel_ml, mask.count * grid.voxel_ml
-        self._say(tr("{tip} {before:.2f} → {after:.2f} ml.").format(tip=operation.tip, before=before, after=after))
+        self._say(tr("{tip} {before:.2f} → {after:.2f} ml.").format(tip=tr(operation.tip), before=before, after=after))
         self._view.set_proposal(mask)
         self._reveal()
         if self._apply_when_ready:
@@ -278,10 +278,10 @@ class OperationsPanel(QWidget):
         self.busy.emit(operation is not None)
         if operation is None:
             return
-        self._say(operation.tip)
+        self._say(tr(operation.tip))
         pairs = _COLUMNS if len(operation.fields) > 1 and all(f.kind != "structure" for f in operation.fields) else 1
         for i, field in enumerate(operation.fields):
-            label = QLabel(field.label)
+            label = QLabel(tr(field.label))
             widget = self._input(field)
             label.setBuddy(widget)
             self._inputs[field.key] = widget
@@ -294,12 +294,12 @@ class OperationsPanel(QWidget):
     def _input(self, field: Field) -> QDoubleSpinBox | QComboBox:
         if field.kind == "structure":
             box = QComboBox()
-            named(box, f"operation_{field.key}", field.label)
+            named(box, f"operation_{field.key}", tr(field.label))
             box.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             box.currentIndexChanged.connect(self._ask_soon)
             return box
         spin = QDoubleSpinBox()
-        named(spin, f"operation_{field.key}", field.label)
+        named(spin, f"operation_{field.key}", tr(field.label))
         spin.setDecimals(0 if field.kind == "value" else 2 if field.kind == "ml" else 1)
         spin.setRange(field.low, field.high)
         spin.setValue(field.default)

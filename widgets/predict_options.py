@@ -101,11 +101,11 @@ class PredictOptions(QWidget):
         self.organs.itemChanged.connect(self._show_header)
         self.all_button, self.none_button = QToolButton(), QToolButton()
         for button, text, ticked in ((self.all_button, "All", True), (self.none_button, "None", False)):
-            button.setText(text)
+            button.setText(tr(text))
             named(
                 button,
                 f"segment_organs_{text.lower()}",
-                tr("Tick {which} of the structures").format(which=text.lower()),
+                tr("Structures to segment: tick {which}").format(which=tr(text)),
             )
             button.clicked.connect(lambda _=False, ticked=ticked: self._tick_all(ticked))
 
@@ -113,7 +113,7 @@ class PredictOptions(QWidget):
         self.part = QComboBox()
         named(self.part, "segment_part", tr("Part of the image to segment"))
         for text, value in _PARTS:
-            self.part.addItem(text, value)
+            self.part.addItem(tr(text), value)
         self.part.currentIndexChanged.connect(self._show_part)
         self.first, self.last = QSpinBox(), QSpinBox()
         for spin, name in ((self.first, "first"), (self.last, "last")):

@@ -108,7 +108,7 @@ class PredictPanel(QWidget):
         self.device = QComboBox()
         named(self.device, "device", tr("Device that the model runs on"))
         for text, value in DEVICES:
-            self.device.addItem(text, value)
+            self.device.addItem(tr(text), value)
         self.device.setCurrentIndex(max(self.device.findData(device), 0))
         self.button = QPushButton(tr("Segment"))
         named(self.button, "segment", tr("Segment"), tr("Propose structures with the model (Ctrl+G)"))
@@ -145,7 +145,7 @@ class PredictPanel(QWidget):
         layout.setSpacing(em(self, 0.4))
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
-        for row, (text, widget) in enumerate((("Model", self.model), ("Device", self.device))):
+        for row, (text, widget) in enumerate(((tr("Model"), self.model), (tr("Device"), self.device))):
             label = QLabel(text)
             set_role(label, "muted")
             label.setBuddy(widget)

@@ -70,9 +70,9 @@ class ReportDialog(QDialog):
             QPushButton(tr("Write")),
         )
         for button, name, accessible, slot in (
-            (self.show_button, "report_show", "Show the PDF", self._show_pdf),
-            (self.close_button, "report_close", "Close this dialog", self.reject),
-            (self.button, "report_write", "Write the report", self._start),
+            (self.show_button, "report_show", tr("Show the PDF"), self._show_pdf),
+            (self.close_button, "report_close", tr("Close this dialog"), self.reject),
+            (self.button, "report_write", tr("Write the report"), self._start),
         ):
             named(button, name, accessible)
             button.clicked.connect(slot)

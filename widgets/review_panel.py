@@ -118,8 +118,8 @@ class ReviewPanel(QWidget):
         grid = QGridLayout()
         grid.setSpacing(em(self, 0.3))
         for place, (state, text, name, role, tip) in enumerate(_BUTTONS):
-            button = QPushButton(text)
-            named(button, name, tip, tip)
+            button = QPushButton(tr(text))
+            named(button, name, tr(tip), tr(tip))
             if role:
                 set_role(button, role)
                 button.setCheckable(True)
@@ -262,11 +262,13 @@ class ReviewPanel(QWidget):
         else:
             decision = structure.decision
             self.name.set_full_text(structure.name)
-            text = {"open": "not reviewed yet", "edited": "edited, not accepted yet"}.get(state_text(structure))
+            text = {"open": tr("not reviewed yet"), "edited": tr("edited, not accepted yet")}.get(state_text(structure))
             if structure.blind == "hidden":
-                text = "the proposal is hidden until you have drawn your own contour and ask for it"
+                text = tr("the proposal is hidden until you have drawn your own contour and ask for it")
             if decision.state != "unreviewed":
-                text = f"{decision.text} by {decision.person or 'nobody named'}, {when(decision.time)}"
+                text = tr("{decision} by {person}, {time}").format(
+                    decision=tr(decision.text), person=decision.person or tr("nobody named"), time=when(decision.time)
+                )
                 set_role(self.state, "good" if decision.accepted else "warning")
             self.state.setText(text[0].upper() + text[1:] if text else "")
             if not keep_comment:

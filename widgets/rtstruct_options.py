@@ -55,8 +55,8 @@ class RtStructForm(QWidget):
         named(self.holes, "export_holes", tr("How holes are drawn"))
         for box, rows in ((self.contours, _CONTOURS), (self.holes, _HOLES)):
             for value, text, tip in rows:
-                box.addItem(text, value)
-                box.setItemData(box.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+                box.addItem(tr(text), value)
+                box.setItemData(box.count() - 1, tr(tip), Qt.ItemDataRole.ToolTipRole)
         self.text = QLabel()
         named(self.text, "export_findings", tr("What the planning system would refuse"))
         self.text.setWordWrap(True)

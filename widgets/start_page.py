@@ -88,10 +88,16 @@ class StartPage(QWidget):
         grid.setSpacing(em(self, 0.6))
         for column, (name, title, detail, picture, signal) in enumerate(
             (
-                ("start_open_folder", "Open a folder", "A patient's DICOM images", "open-folder", self.open_folder),
-                ("start_open_file", "Open a file", "NIfTI, NRRD, zipped DICOM", "open-file", self.open_file),
-                ("start_worklist", "Worklist", "The cases of a whole folder", "worklist", self.open_worklist),
-                ("start_sample", "Sample case", "Head and neck CT", "sample", self.open_sample),
+                (
+                    "start_open_folder",
+                    tr("Open a folder"),
+                    tr("A patient's DICOM images"),
+                    "open-folder",
+                    self.open_folder,
+                ),
+                ("start_open_file", tr("Open a file"), tr("NIfTI, NRRD, zipped DICOM"), "open-file", self.open_file),
+                ("start_worklist", tr("Worklist"), tr("The cases of a whole folder"), "worklist", self.open_worklist),
+                ("start_sample", tr("Sample case"), tr("Head and neck CT"), "sample", self.open_sample),
             )
         ):
             grid.addWidget(_card(self, name, title, detail, picture, signal.emit), column // 2, column % 2)

@@ -31,7 +31,11 @@ def structure_menu(table: StructureTable, structure: Structure) -> QMenu:
     )
     menu.addSeparator()
     menu.addAction(tr("Show alone, or all again\tY"), table.toggle_solo)
-    for text, where in (("Centre\tC", "centre"), ("First slice\tHome", "first"), ("Last slice\tEnd", "last")):
+    for text, where in (
+        (tr("Centre\tC"), "centre"),
+        (tr("First slice\tHome"), "first"),
+        (tr("Last slice\tEnd"), "last"),
+    ):
         menu.addAction(text, lambda where=where: table.jump_wanted.emit(structure.id, where))
     menu.addSeparator()
     _add_groups(menu.addMenu(tr("Group")), table, structure)
@@ -42,7 +46,7 @@ def structure_menu(table: StructureTable, structure: Structure) -> QMenu:
 
 def _add_groups(menu: QMenu, table: StructureTable, structure: Structure) -> None:
     own = sorted({s.group for s in table.model.items() if s.group}, key=str.casefold)
-    for text, group in (("By type", ""), *((name, name) for name in own)):
+    for text, group in ((tr("By type"), ""), *((name, name) for name in own)):
         action = menu.addAction(text, lambda group=group: table.regroup(structure.id, group))
         action.setCheckable(True)
         action.setChecked(structure.group == group)

@@ -12,6 +12,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.finding import SEVERITIES, Finding
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask, Structure
+from contourdesk.widgets.language import tr
 from contourdesk.widgets.theme import icon, ink, swatch
 
 SHOW, COLOUR, NAME, FINDINGS, LOCK, VOLUME, STATE = range(7)
@@ -117,7 +118,7 @@ class StructureModel(QAbstractTableModel):
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
         if orientation == Qt.Orientation.Horizontal and role == _Role.DisplayRole:
-            return HEADERS[section] if self.words or section != STATE else ""
+            return tr(HEADERS[section]) if self.words or section != STATE else ""
         if role == _Role.TextAlignmentRole:
             side = Qt.AlignmentFlag.AlignRight if section == VOLUME else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter

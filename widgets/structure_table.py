@@ -96,10 +96,10 @@ class StructureTable(QWidget):
         row = QHBoxLayout()
         row.setSpacing(em(self, 0.2))
         for name, tip, slot in (
-            ("add", "Add an empty structure to draw", self.add),
-            ("rename", "Rename (F2)", self.rename),
-            ("colour", "Change the colour", self.recolour),
-            ("delete", "Delete (Del); undo brings it back", self.delete),
+            ("add", tr("Add an empty structure to draw"), self.add),
+            ("rename", tr("Rename (F2)"), self.rename),
+            ("colour", tr("Change the colour"), self.recolour),
+            ("delete", tr("Delete (Del); undo brings it back"), self.delete),
         ):
             button = QToolButton()
             named(button, f"structure_{name}", tip, tip)
@@ -109,7 +109,7 @@ class StructureTable(QWidget):
             row.addWidget(button)
             setattr(self, f"{name}_button", button)
         row.addStretch(1)
-        for name, visible in (("Show all", True), ("Hide all", False)):
+        for name, visible in ((tr("Show all"), True), (tr("Hide all"), False)):
             button = QToolButton()
             named(button, "show_all" if visible else "hide_all", tr("{name} structures").format(name=name))
             button.setText(name)

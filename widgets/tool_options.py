@@ -107,8 +107,8 @@ def choice_row(
     group = QButtonGroup(box)
     for key, text, tip in choices:
         button = QToolButton()
-        named(button, f"{name}_{key}", f"{what}: {text}", tip)
-        button.setText(text)
+        named(button, f"{name}_{key}", f"{what}: {tr(text)}", tr(tip))
+        button.setText(tr(text))
         button.setCheckable(True)
         button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         button.setChecked(key == chosen)

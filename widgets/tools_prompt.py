@@ -149,15 +149,17 @@ class PromptTool(ProposingTool):
         named(method, "prompt_method", tr("Method"), tr("How the prompts are followed"))
         method.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for key, text, tip in _METHODS:
-            method.addItem(text, key)
-            method.setItemData(method.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+            method.addItem(tr(text), key)
+            method.setItemData(method.count() - 1, tr(tip), Qt.ItemDataRole.ToolTipRole)
         method.setCurrentIndex(method.findData(self._method))
         method.currentIndexChanged.connect(lambda _: self._set_method(method.currentData()))
-        what = f"How far a mark acts; nothing further than {REACH_FACTOR:g} times this from the marks changes"
+        what = tr("How far a mark acts; nothing further than {times:g} times this from the marks changes").format(
+            times=REACH_FACTOR
+        )
         reach = number("prompt_reach", what, self._reach_mm, (3, 60), self._set_reach)
         kinds = choice_row("prompt_kind", tr("Kind of mark"), _KINDS, self._kind, self._set_kind)
         model = ModelButton(self.model)
-        panel = ToolOptions(self, [kinds, ("Method", method), model, ("Reach", reach)])
+        panel = ToolOptions(self, [kinds, (tr("Method"), method), model, (tr("Reach"), reach)])
 
         def show_rows() -> None:
             model.setVisible(method.currentData() == "nninteractive")

@@ -90,12 +90,12 @@ class FloodTool(ProposingTool):
     def options(self) -> QWidget:
         """Slice or volume, tolerance, and the largest radius."""
         depth = choice_row("flood_depth", tr("Flood"), _DEPTHS, self._depth, self._set_depth)
-        what = "How far values may lie from the one clicked on"
+        what = tr("How far values may lie from the one clicked on")
         tolerance = number("flood_tolerance", what, self._tolerance, (0, 5000), self._set_tolerance, "")
         tolerance.setPrefix("± ")
-        what = "The furthest that a flood goes from its click: a leak ends there"
+        what = tr("The furthest that a flood goes from its click: a leak ends there")
         radius = number("flood_radius", what, self._radius_mm, (1, 300), self._set_radius)
-        return ToolOptions(self, [depth, ("Tolerance", tolerance), ("At most", radius)])
+        return ToolOptions(self, [depth, (tr("Tolerance"), tolerance), (tr("At most"), radius)])
 
     def _set_depth(self, depth: str) -> None:
         self._depth = depth
@@ -208,9 +208,9 @@ class RangeTool(ProposingTool):
         ends = (-32768, 32767)
         low = number("range_low", tr("Lowest value"), self._low, ends, self._set_low, "")
         high = number("range_high", tr("Highest value"), self._high, ends, self._set_high, "")
-        what = "How far the region reaches to either side of the slice"
+        what = tr("How far the region reaches to either side of the slice")
         depth = number("range_depth", what, self._depth_mm, (0, 500), self._set_depth)
-        return ToolOptions(self, [shape, ("From", low), ("To", high), ("Depth", depth)])
+        return ToolOptions(self, [shape, (tr("From"), low), (tr("To"), high), (tr("Depth"), depth)])
 
     def _set_shape(self, shape: str) -> None:
         self._shape = shape  # type: ignore[assignment]

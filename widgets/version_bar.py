@@ -41,7 +41,7 @@ class VersionBar(QWidget):
         row.setContentsMargins(em(self, 0.7), em(self, 0.2), em(self, 0.3), em(self, 0.2))
         row.setSpacing(em(self, 0.4))
         row.addWidget(self.name)
-        for text, box in (("dashed", self.one), ("solid", self.other)):
+        for text, box in ((tr("dashed"), self.one), (tr("solid"), self.other)):
             label = QLabel(text)
             label.setBuddy(box)
             set_role(label, "muted")

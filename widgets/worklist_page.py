@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QAbstractTableModel, QItemSelectionModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -78,7 +78,7 @@ class WorklistModel(QAbstractTableModel):
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = 0) -> Any:
         """The columns' titles."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return _HEADS[section]
+            return tr(_HEADS[section])
         if role == Qt.ItemDataRole.TextAlignmentRole and COLUMNS[section] in _NUMBERS:
             return _RIGHT
         return None
@@ -102,10 +102,12 @@ class WorklistModel(QAbstractTableModel):
 class WorklistPage(QWidget):
     """Shows the list. It only asks; the window acts.
 
-    `open_row` carries a `Row`, `folder_unwanted` a folder to take off the list.
+    `open_row` carries a `Row`, `folder_unwanted` a folder to take off the list; `export_wanted` asks for the export of
+    reviews, those of `selected` first.
     """
 
     open_row = Signal(object)
+    export_wanted = Signal()
     folder_wanted = Signal()
     folder_unwanted = Signal(object)
     refresh_wanted = Signal()
@@ -167,10 +169,10 @@ class WorklistPage(QWidget):
         group = QButtonGroup(self)
         for text, states in _FILTERS:
             button = QToolButton()
-            button.setText(text)
+            button.setText(tr(text))
             button.setCheckable(True)
             button.setChecked(states is STATES)
-            tip = "Show all cases" if states is STATES else f"Show cases that are {text.lower()}"
+            tip = tr("Show all cases") if states is STATES else tr("Show cases: {state}").format(state=tr(text))
             named(button, f"worklist_{text.lower().replace(' ', '_')}", tip, tip)
             button.clicked.connect(lambda _=False, states=states: self._on_states(states))
             group.addButton(button)
@@ -181,7 +183,7 @@ class WorklistPage(QWidget):
         table = self.table
         table.setModel(self.model)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         table.setAlternatingRowColors(True)
         table.setShowGrid(False)
         table.setWordWrap(False)
@@ -205,14 +207,18 @@ class WorklistPage(QWidget):
         row.addWidget(self.progress, 1)
         self.refresh = self._button(tr("Look again"), "worklist_refresh", tr("Look for cases and reviews again (F5)"))
         self.back = self._button(tr("Start page"), "worklist_back", tr("Back to the start page (Esc)"))
+        self.export = self._button(
+            tr("Export…"), "worklist_export", tr("Export many reviews at once: those selected here, those done, or all")
+        )
         self.next = self._button(tr("Next case"), "worklist_next", tr("Open the next case that is not done (Ctrl+J)"))
         self.open = self._button(tr("Open"), "worklist_open", tr("Open the chosen case (Enter)"))
         set_role(self.open, "primary")
         self.refresh.clicked.connect(self.refresh_wanted)
         self.back.clicked.connect(self.left)
+        self.export.clicked.connect(self.export_wanted)
         self.next.clicked.connect(lambda: self.open_next())
         self.open.clicked.connect(self._on_open)
-        for button in (self.back, self.refresh, self.next, self.open):
+        for button in (self.back, self.refresh, self.export, self.next, self.open):
             row.addWidget(button)
         return row
 
@@ -267,6 +273,16 @@ class WorklistPage(QWidget):
         """The rows that are shown, in their order."""
         return self.model.rows
 
+    @property
+    def all_rows(self) -> list[Row]:
+        """All rows, shown or not."""
+        return list(self._all)
+
+    @property
+    def selected(self) -> list[tuple[str, str]]:
+        """The keys of the selected rows, in the order that is shown."""
+        return [self.model.rows[i].key for i in sorted(i.row() for i in self.table.selectionModel().selectedRows())]
+
     def next_row(self) -> Row | None:
         """The next case that there is work on, in the order that is shown."""
         return next_row(self.rows, self._current)
@@ -290,8 +306,10 @@ class WorklistPage(QWidget):
         self._show()
 
     def _chosen(self) -> Row | None:
-        rows = self.table.selectionModel().selectedRows()
-        return self.model.rows[rows[0].row()] if rows else None
+        """The selected row; of several the one that was clicked last."""
+        rows = [index.row() for index in self.table.selectionModel().selectedRows()]
+        current = self.table.currentIndex().row()
+        return self.model.rows[current if current in rows else rows[0]] if rows else None
 
     def _choose(self, key: tuple[str, str] | None) -> None:
         at = next((i for i, row in enumerate(self.model.rows) if row.key == key), 0)
@@ -300,7 +318,7 @@ class WorklistPage(QWidget):
         self._enable()
 
     def _show(self) -> None:
-        chosen = self._chosen()
+        chosen, selected = self._chosen(), set(self.selected)
         shown = filter_rows(self._all, self.search.text(), self._states)
         self.model.show_rows(sort_rows(shown, self._column, descending=self._descending))
         order = Qt.SortOrder.DescendingOrder if self._descending else Qt.SortOrder.AscendingOrder
@@ -309,9 +327,15 @@ class WorklistPage(QWidget):
         self.table.setVisible(bool(self._all))
         self.nothing.setVisible(not self._all)
         self._choose(chosen.key if chosen is not None else self._current)
+        if len(selected) > 1:
+            mode = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+            for number, row in enumerate(self.model.rows):
+                if row.key in selected:
+                    self.table.selectionModel().select(self.model.index(number, 0), mode)
 
     def _enable(self) -> None:
         chosen = self._chosen()
+        self.export.setEnabled(any(row.review is not None and row.accepted for row in self._all))
         self.open.setEnabled(chosen is not None and chosen.state != "can't be opened")
         self.next.setEnabled(self.next_row() is not None)
 
