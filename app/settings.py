@@ -36,7 +36,8 @@ class Settings:
     pixels; `export_folder` empty for one in the home folder; `planning_system` a profile's name (see `profiles`);
     `report_patient`, `deface` and `keep_recent` are the user's choices on privacy; `notify` says whether the end of
     long work is told while the window is in the background; `window_place` and `window_panels` are Qt's own notes on
-    where window and panels were, in base 64.
+    where window and panels were, in base 64; `dataset` is the folder of training data, and `training` the model folder
+    that were used last, or empty.
     """
 
     reviewer: str = ""
@@ -63,6 +64,8 @@ class Settings:
     notify: bool = True
     window_place: str = ""
     window_panels: str = ""
+    dataset: str = ""
+    training: str = ""
 
     def with_recent(self, path: Path | str) -> Settings:
         """With `path` at the head of the recent ones, once, at most ten of them; unchanged if none are kept."""

@@ -52,6 +52,17 @@ def update(folders: Sequence[Path], reviews: Path) -> Job[list[Row]]:
         return _rows(connection, folders, reviews)
 
 
+def reviews_of(reviews: Path) -> Job[list[Row]]:
+    """The reviews in a folder of reviews as rows, whether their cases are on a worklist or not; copies are left out."""
+    yield Progress(0, 0, "Looking for reviews")
+    with database(reviews / FILE) as connection:
+        _read_reviews(connection, reviews)
+        by_uid, by_image = _reviews_in_force(connection, reviews)
+        found = {r[0]: r for r in (*by_uid.values(), *by_image.values()) if not _is_copy(r[0])}
+        rows = [_with_review(Row(Path(r[2]), r[1], r[3], "", "", 0), r) for r in found.values()]
+        return sorted(rows, key=lambda row: (row.patient, str(row.place)))
+
+
 # -- cases -------------------------------------------------------------------------------------------------------
 
 
@@ -202,8 +213,12 @@ def _reviews_in_force(connection: sqlite3.Connection, root: Path) -> tuple[dict[
     names = "folder, uid, image, patient, total, accepted, rejected, findings, reviewer, saved_at"
     found: Iterable[_Review] = connection.execute(f"SELECT {names} FROM review WHERE root = ?", (str(root),)).fetchall()
     # Copies come first, and of equals the last saved last, so that the one in force is put in last.
-    ordered = sorted(found, key=lambda r: (not any(word in Path(r[0]).name for word in _COPIES), r[9]))
+    ordered = sorted(found, key=lambda r: (not _is_copy(r[0]), r[9]))
     return {r[1]: r for r in ordered}, {r[2]: r for r in ordered}
+
+
+def _is_copy(folder: str) -> bool:
+    return any(word in Path(folder).name for word in _COPIES)
 
 
 def _with_review(row: Row, review: _Review | None) -> Row:

@@ -49,7 +49,10 @@ def commands(window: MainWindow) -> list[Action]:
     """All commands; the part of an id before "_" makes the groups of a menu."""
     measure = measuring(window, _has_case(window), _has_active(window))
     review = [*_review(window), *deciding_actions(window)]
-    return [*_file(window), *_edit(window), *_structure(window), *_view(window), *measure, *review, *_help(window)]
+    return [
+        *_file(window), *_edit(window), *_structure(window), *_view(window), *measure, *review, *_models(window),
+        *_help(window),
+    ]  # fmt: skip
 
 
 def _has_case(window: MainWindow) -> Callable[[], bool]:
@@ -78,7 +81,6 @@ def _file(w: MainWindow) -> list[Action]:
         Action("import_folder", "File", "Import a folder of masks…", (), lambda: read.ask_folder(w), case),
         Action("save_export", "File", "Export…", ("Ctrl+E",), w.ask_export, case, "export", True),
         Action("close_case", "File", "Close the case", ("Ctrl+W",), w.close_case, case),
-        Action("models", "File", "Models…", (), w.desk.show_models, icon="models"),
         Action("settings", "File", "Settings…", ("Ctrl+,",), lambda: ask_settings(w, MOUSE), icon="settings"),
         Action("quit", "File", "Quit", ("Ctrl+Q",), w.close),
     ]
@@ -190,6 +192,15 @@ def _review(w: MainWindow) -> list[Action]:
         Action("list_next", "Review", "Next structure", ("Ctrl+Down",), lambda: w.desk.step_structure(1), case),
         Action("list_previous", "Review", "Previous structure", ("Ctrl+Up",), lambda: w.desk.step_structure(-1), case),
     ]  # fmt: skip
+
+
+def _models(w: MainWindow) -> list[Action]:
+    return [
+        Action("models", "Models", "List of models…", (), w.desk.show_models, icon="models"),
+        Action("learn_export", "Models", "Export reviews…", ("Ctrl+Shift+E",), w.learning.export_reviews),
+        Action("learn_train", "Models", "Train a model…", ("Ctrl+T",), w.learning.train),
+        Action("learn_evaluate", "Models", "Evaluate models…", ("Ctrl+Shift+T",), w.learning.evaluate),
+    ]
 
 
 def _help(w: MainWindow) -> list[Action]:

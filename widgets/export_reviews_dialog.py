@@ -54,6 +54,7 @@ class ExportReviewsDialog(QDialog):
     ----------
     rows : the worklist;  selected : keys of the rows that are selected there.
     folder : where to, to begin with;  own : folder of the review that is open in this program.
+    deface : whether the face is to be taken out, to begin with.
     """
 
     started = Signal()
@@ -68,6 +69,8 @@ class ExportReviewsDialog(QDialog):
         folder: str = "",
         own: Path | None = None,
         parent: QWidget | None = None,
+        *,
+        deface: bool = False,
     ) -> None:
         super().__init__(parent)
         self.setObjectName("export_reviews_dialog")
@@ -79,6 +82,7 @@ class ExportReviewsDialog(QDialog):
         self._results: dict[Path, Exported] = {}
         self.runner = JobRunner(self)
         self._make_choices(folder)
+        self.deface.setChecked(deface)
         self.list = ExportedList()
         self._make_foot()
         self._build()

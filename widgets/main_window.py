@@ -27,6 +27,7 @@ from contourdesk.widgets.error_dialog import close_all_the_same, show_error
 from contourdesk.widgets.export_dialog import ExportDialog
 from contourdesk.widgets.keeping import Keeping
 from contourdesk.widgets.language import tr
+from contourdesk.widgets.learning import Learning
 from contourdesk.widgets.loading import LoadingPage
 from contourdesk.widgets.scroll_panel import ScrollPanel
 from contourdesk.widgets.start_lists import StartLists
@@ -68,6 +69,7 @@ class MainWindow(QMainWindow):
         self.predict, self.review, self.display = desk.predict, desk.review, desk.display
         self._make_pages()
         self._make_docks()
+        self.learning = Learning(self)
         self.actions_list: list[Action] = commands(self)
         self.made = make_actions(self, self.actions_list, self.settings.shortcuts)
         self.tools.show_keys(self.made)
@@ -370,8 +372,12 @@ class MainWindow(QMainWindow):
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Stop what runs, save, and go; a failing save asks first."""
+        if not self.learning.may_close():
+            event.ignore()
+            return
         self._turns.finish()
         self.loading.runner.cancel()
+        self.learning.stop(5)
         self.worklist.stop(5)
         self.desk.stop(5)
         self.loading.runner.wait(5)
