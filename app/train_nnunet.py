@@ -211,10 +211,8 @@ def _run(
     labels: Sequence[str],
 ) -> Job[None]:
     """Run one of nnU-Net's commands and tell what it prints."""
-    module, function = entry
-    code = f"import sys; from {module} import {function}; sys.argv[0] = {function!r}; {function}()"
     child = subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-m", "contourdesk.app.nnunet_main", *entry, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,

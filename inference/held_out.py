@@ -128,15 +128,16 @@ def draw_sample(case: TrainingCase, found: NDArray[np.int64], settings: Settings
     """Write a PNG of the slice that shows the most known organs: the truth's outlines and the proposal's."""
     truth, known = case.labels.numpy(), case.known.numpy()
     proposal = found * known[found]
-    organs = np.array([len(np.unique(slice_)) for slice_ in truth])
-    areas = (truth > 0).sum(axis=(1, 2))
-    index = int(np.lexsort((areas, organs))[-1])
     intensity = settings.intensity[0]
     hu = case.image.float().numpy() * intensity["std"] + intensity["mean"]
     spacing = settings.spacing_mm if len(settings.spacing_mm) == 3 else (3.0, *settings.spacing_mm)
-    grid = Grid.from_spacing(hu.shape, spacing)
+    back = np.argsort(settings.transpose)
+    hu, truth, proposal = (np.ascontiguousarray(a.transpose(back)) for a in (hu, truth, proposal))
+    grid = Grid.from_spacing(hu.shape, [spacing[axis] for axis in back])
     if settings.orientation == "RAS":
         hu, truth, proposal = (np.ascontiguousarray(a[:, ::-1, ::-1]) for a in (hu, truth, proposal))
+    organs = np.array([len(np.unique(slice_)) for slice_ in truth])
+    index = int(np.lexsort(((truth > 0).sum(axis=(1, 2)), organs))[-1])
     masks = {"truth": Mask.from_dense(truth), "A": Mask.from_dense(proposal)}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, picture(Volume(grid, hu.astype(np.int16)), masks, index))

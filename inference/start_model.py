@@ -78,7 +78,7 @@ def _refusal(model: Model) -> str:
         "it is the second stage of a cascade": model.previous is not None,
         "it takes several images at once": len(settings.normalisation) != 1,
         "it is for other images than CT": settings.normalisation[0] != "CTNormalization",
-        "it turns the axes of images round": settings.transpose != (0, 1, 2),
+        "its last axis isn't the patient's left and right": settings.transpose[2] != 2,
         "its images are resampled in another way": settings.image.kind != "spline",
         "it is a 2D network of nnU-Net": settings.flat and type(model.networks[0]).__name__.endswith("ConvUNet"),
     }

@@ -283,7 +283,7 @@ def _is_whole(path: Path, stamp: str) -> bool:
 def _stamp(dataset: RawDataset, case: str, known: np.ndarray, settings: Settings) -> str:
     """Changes when anything does that the preprocessed case is made from."""
     files = [(p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in dataset.paths(case) if p.exists()]
-    how = (settings.spacing_mm, settings.intensity, settings.image, settings.orientation)
+    how = (settings.spacing_mm, settings.transpose, settings.intensity, settings.image, settings.orientation)
     content = repr((files, sorted(dataset.values().items()), known.tolist(), how))
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -293,7 +293,9 @@ def _make(dataset: RawDataset, case: str, known: np.ndarray, settings: Settings,
     slab = whole_anatomy(hu, labels, spacing)
     if slab.stop - slab.start < min(LEAST_SLICES, len(hu)):
         return False
-    hu, labels = hu[slab], labels[slab]
+    hu, labels = (array[slab].transpose(settings.transpose) for array in (hu, labels))
+    z, y, x = (spacing[axis] for axis in settings.transpose)
+    spacing = (z, y, x)
     target = settings.spacing_for(spacing)
     shape = resampled_shape(hu.shape, spacing, target)
     normal = ct_normalise(hu, settings.intensity[0])[None]

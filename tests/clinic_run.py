@@ -25,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,7 @@ def score(work: Path, name: str, model: Path, data: Path) -> Scores:
                 b = np.zeros_like(a) if file is None else sitk.GetArrayFromImage(sitk.ReadImage(str(file))) > 0
                 found[case][organ] = float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
         path.write_text(json.dumps(found))
+        print(f"{name}: mean Dice {mean_dice(found, sorted(found)):.4f}", flush=True)
     return json.loads(path.read_text())
 
 
@@ -185,16 +187,17 @@ def main() -> None:
         if not (work / name / "dataset.json").is_file():
             make_dataset(work / name, data, cases, unknown, background)
     base = options.base or train(work, "base", work / "Old", "--steps", str(options.base_steps), "--spacing", SPACING)
-    scores, took = {"base": score(work, "base", base, data)}, {}
-    print("base", round(mean_dice(scores["base"], sorted(scores["base"])), 4), flush=True)
     mix = ("--from", str(base), "--steps", str(options.steps), "--mix", str(work / "Old"))
-    for name in options.only.split(","):
-        dataset = work / {"mixed": "New", "third": "Third", "background": "Background", "old": "Old"}[name]
-        model = train(work, name, dataset, *(mix[:4] if name == "old" else mix))
-        scores[name] = score(work, name, model, data)
-        told = json.loads((model / "took.json").read_text())
-        took[name] = told["processor_s"]
-        print("\n".join(table(scores, took)), flush=True)
+    models, measured = {"base": base}, {}
+    with ThreadPoolExecutor(1) as evaluation:  # of one model while the next is trained
+        measured["base"] = evaluation.submit(score, work, "base", base, data)
+        for name in options.only.split(","):
+            dataset = work / {"mixed": "New", "third": "Third", "background": "Background", "old": "Old"}[name]
+            models[name] = train(work, name, dataset, *(mix[:4] if name == "old" else mix))
+            measured[name] = evaluation.submit(score, work, name, models[name], data)
+    times = {name: model / "took.json" for name, model in models.items()}
+    took = {name: json.loads(path.read_text())["processor_s"] for name, path in times.items() if path.is_file()}
+    print("\n".join(table({name: found.result() for name, found in measured.items()}, took)), flush=True)
 
 
 if __name__ == "__main__":
