@@ -224,8 +224,7 @@ def _run(
     assert child.stdout is not None
     told: queue.Queue[str | None] = queue.Queue()
     threading.Thread(target=pass_on, args=(child.stdout, told), daemon=True).start()
-    last, epoch = [""], 0
-    loss: float | None = None
+    log = NnunetLog(phase, epochs, labels)
     try:
         while not stopping():
             try:
@@ -234,26 +233,55 @@ def _run(
                 continue  # an epoch takes minutes, and nothing is said in it
             if line is None:
                 break
-            text = re.sub(r"^\d{4}-\d\d-\d\d [\d:.]+: ", "", line.strip())
-            if not text:
-                continue
-            last = [*last[-5:], text]
-            dice: dict[str, float | None] = {}
-            if found := re.match(r"Epoch (\d+)$", text):
-                epoch = int(found[1])
-            elif found := re.match(r"train_loss (\S+)", text):
-                loss = _number(found[1])
-            elif text.startswith("Pseudo dice"):
-                values = re.findall(r"float\d+\(([^)]+)\)|(?<![\w.])(nan|\d\.\d+)", text)
-                dice = dict(zip(labels, (_number(a or b) for a, b in values), strict=False))
-            yield TrainingProgress(
-                epoch, epochs, text[:120], phase="scoring" if dice else phase, step=epoch, loss=loss, dice=dice
-            )
+            progress = log.read(line)
+            if progress is not None:
+                yield progress
         if not stopping() and child.wait() != 0:
-            said = next((t for t in reversed(last) if "Error" in t or "error" in t), last[-1])
-            raise UserError(f"nnU-Net failed: {said[:300]}", "Its log lies in working/nnunet of the model folder.")
+            raise UserError(f"nnU-Net failed: {log.last_words}", "Its log lies in working/nnunet of the model folder.")
     finally:
         _end(child)
+
+
+class NnunetLog:
+    """Understands what nnU-Net prints. `labels` are the organs in the order of its Dice; `epochs` 0 when unknown."""
+
+    def __init__(self, phase: str, epochs: int, labels: Sequence[str]) -> None:
+        self.phase, self.epochs, self.labels = phase, epochs, labels
+        self.epoch, self.loss, self.rate = 0, None, None  # type: int, float | None, float | None
+        self._last: list[str] = []
+
+    @property
+    def last_words(self) -> str:
+        """The last line that tells of an error, or the last one."""
+        errors = [text for text in self._last if "error" in text.casefold()]
+        return ([*self._last[-1:], *errors] or ["it said nothing"])[-1][:300]
+
+    def read(self, line: str) -> TrainingProgress | None:
+        """The progress that a line tells, None for an empty one."""
+        text = re.sub(r"^\d{4}-\d\d-\d\d [\d:.]+: ", "", line.strip())
+        if not text:
+            return None
+        self._last = [*self._last[-20:], text]
+        dice: dict[str, float | None] = {}
+        if found := re.match(r"Epoch (\d+)$", text):
+            self.epoch = int(found[1])
+        elif found := re.match(r"Current learning rate: (\S+)", text):
+            self.rate = _number(found[1])
+        elif found := re.match(r"train_loss (\S+)", text):
+            self.loss = _number(found[1])
+        elif text.startswith("Pseudo dice"):
+            values = re.findall(r"nan|\d+\.\d*(?:e-?\d+)?", text.replace("np.float32", "").replace("float32", ""))
+            dice = dict(zip(self.labels, map(_number, values), strict=False))
+        return TrainingProgress(
+            self.epoch,
+            self.epochs,
+            text[:120],
+            phase="scoring" if dice else self.phase,
+            step=self.epoch,
+            loss=self.loss,
+            learning_rate=self.rate,
+            dice=dice,
+        )
 
 
 def _number(text: str) -> float | None:
