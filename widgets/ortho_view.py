@@ -51,6 +51,7 @@ class OrthoView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("orthoView")
+        self.setAccessibleName(tr("Views of the images"))
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._state = ViewState()
         self._editor = Editor(self._state, self)

@@ -58,7 +58,7 @@ class StartPage(QWidget):
         row.addWidget(page, 20)
         row.addStretch(1)
         scroll = QScrollArea()
-        scroll.setObjectName("start_scroll")
+        named(scroll, "start_scroll", tr("Start page"))
         scroll.setWidgetResizable(True)
         scroll.setWidget(middle)
         outer = QVBoxLayout(self)
