@@ -60,7 +60,7 @@ class EvaluateDialog(QDialog):
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._device, self._out = device, Path()
         self._evaluation: Evaluation | None = None
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, tr("Evaluation"))
         self._make_choices(cases)
         self._make_results(who)
         self._build()

@@ -80,7 +80,7 @@ class ExportReviewsDialog(QDialog):
         self._selected = {row.key for row in self._rows} & set(selected)
         self._own, self._how, self._out = own, How(()), Path()
         self._results: dict[Path, Exported] = {}
-        self.runner = JobRunner(self)
+        self.runner = JobRunner(self, tr("Export"))
         self._make_choices(folder)
         self.deface.setChecked(deface)
         self.list = ExportedList()
