@@ -173,6 +173,7 @@ class ExportReviewsDialog(QDialog):
         layout.addWidget(self.list, 1)
         layout.addLayout(self._format_grid())
         self.training = QWidget()
+        set_role(self.training, "plain")
         form = QFormLayout(self.training)
         form.setContentsMargins(0, em(self, 0.3), 0, 0)
         form.setVerticalSpacing(em(self, 0.35))

@@ -19,6 +19,7 @@ class ExportedList(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        set_role(self, "plain")
         self._rows: list[Row] = []
         self._results: Mapping[Path, Exported] = {}
         self.table = table = QTableWidget(0, 3)

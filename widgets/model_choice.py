@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QPushButton, QWi
 
 from contourdesk.inference.model_library import known_models
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, named
+from contourdesk.widgets.theme import em, named, set_role
 
 
 class ModelChoice(QWidget):
@@ -26,6 +26,7 @@ class ModelChoice(QWidget):
     def __init__(self, name: str, title: str, nothing: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title, self._nothing = title, nothing
+        set_role(self, "plain")
         self.list = QComboBox()
         named(self.list, name, title)
         self.list.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, named
+from contourdesk.widgets.theme import em, named, set_role
 
 
 class PathRow(QWidget):
@@ -26,6 +26,7 @@ class PathRow(QWidget):
     def __init__(self, name: str, title: str, path: str = "", kinds: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._title, self._kinds = title, kinds
+        set_role(self, "plain")
         self.line = QLineEdit(path)
         named(self.line, name, title)
         self.browse = QPushButton(tr("Browse…"))

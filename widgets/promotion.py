@@ -28,6 +28,7 @@ class Promotion(QWidget):
     def __init__(self, who: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._who, self._name, self._folder, self._verdict = who, "", Path(), ""
+        set_role(self, "plain")
         self.runner = JobRunner(self)
         self.runner.succeeded.connect(self._on_done)
         self.runner.failed.connect(self._on_failed)

@@ -99,6 +99,7 @@ class TrainDialog(QDialog):
             button.setAutoDefault(False)
         set_role(self.start, "primary")
         self.finished_row = QWidget()
+        set_role(self.finished_row, "plain")
         self.finished_row.hide()
 
     def _build(self) -> None:

@@ -49,6 +49,7 @@ class TrainForm(QWidget):
         self.summary: DatasetSummary | None = None
         self._looked_at: Path | None = None
         self._own_out = True
+        set_role(self, "plain")
         self.runner = JobRunner(self)
         self.runner.succeeded.connect(self._on_summary)
         self.runner.failed.connect(self._on_no_dataset)

@@ -11,7 +11,7 @@ from contourdesk.app.training_state import MEAN, TrainingState
 from contourdesk.widgets.curves_plot import Curve, CurvesPlot, smoothed
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.sample_picture import SamplePicture
-from contourdesk.widgets.theme import em, ink, named
+from contourdesk.widgets.theme import em, ink, named, set_role
 
 
 class TrainingView(QWidget):
@@ -19,6 +19,7 @@ class TrainingView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        set_role(self, "plain")
         self.loss = CurvesPlot("train_loss", tr("Loss"), tr("step"), tr("The loss, as soon as it trains."))
         self.dice = CurvesPlot(
             "train_dice",
