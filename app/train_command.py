@@ -14,7 +14,15 @@ from contourdesk.app.console import BUG, GOOD, STOPPED, USER_ERROR, log_tracebac
 from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import Job, run
 from contourdesk.app.train_nnunet import train_with_nnunet
-from contourdesk.app.training_run import ORDER_FILE, WORKING, Stopping, TrainingOrder, TrainingProgress, unfinished
+from contourdesk.app.training_run import (
+    FOLD,
+    ORDER_FILE,
+    WORKING,
+    Stopping,
+    TrainingOrder,
+    TrainingProgress,
+    unfinished,
+)
 
 _NETWORKS = ("nnunet", "unet2015", "fcn")
 _NETWORK = "nnunet (default, in 3D), unet2015 (the U-Net of 2015, on slices) or fcn (the same without skip connections)"
@@ -102,6 +110,8 @@ def train(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     order = _order(options)
+    if not options.resume:
+        _spare_what_is_there(order.out)
     (order.out / WORKING).mkdir(parents=True, exist_ok=True)
     stopping = Stopping(order.out)
     names = [name for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]  # the last is Windows'
@@ -118,6 +128,13 @@ def _train(options: argparse.Namespace) -> int:
     if not options.json:
         say(f"The model is in {order.out}." if last.phase == "finished" else f"{last.text}. Go on with --resume.")
     return GOOD
+
+
+def _spare_what_is_there(out: Path) -> None:
+    if (out / FOLD / "checkpoint_final.pth").is_file():
+        raise UserError(f"There is a model in {out} already.", "Choose another folder.")
+    if (out / FOLD / "checkpoint_latest.pth").is_file():
+        raise UserError(f"A training in {out} isn't finished.", "Go on with --resume, or choose another folder.")
 
 
 def _order(options: argparse.Namespace) -> TrainingOrder:
@@ -159,8 +176,8 @@ def _order(options: argparse.Namespace) -> TrainingOrder:
 
 def carry_out(order: TrainingOrder, resume: bool, stopping: Stopping) -> Job[TrainingProgress]:
     """Train as ordered, in this process; returns the last progress."""
-    order.write()
     if order.by == "nnunet":
+        order.write()
         return (yield from train_with_nnunet(order, resume, stopping))
     import torch
 
@@ -185,8 +202,11 @@ def carry_out(order: TrainingOrder, resume: bool, stopping: Stopping) -> Job[Tra
         memory_gb=memory,
     )
     start = model_folder(order.start_from) if order.start_from else None
-    last = TrainingProgress(0, 0)
+    last, kept = TrainingProgress(0, 0), False
     for last in training.train(order.dataset, order.out, config, resume, start, order.mix, stopping):
+        if not kept:
+            order.write()  # when it can be carried out as far as can be seen
+            kept = True
         yield last
     return last
 

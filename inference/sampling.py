@@ -95,18 +95,18 @@ class PatchSampler:
         swap: Mapping[int, int],
     ) -> None:
         self.patch, self.spacing_mm, self.air, self.swap = patch, spacing_mm, air, swap
-        self.batch_size, self.how = config.batch_size or 2, config.augmentation
-        self.rng = np.random.default_rng(config.seed)
+        self.batch_size, self.how, self.seed = config.batch_size or 2, config.augmentation, config.seed
         self.draw = Draw(cases, config.mix_share)
 
-    def batch(self) -> tuple[Tensor, ...]:
-        """Images (batch, 1, z, y, x), labels (batch, z, y, x), known organs (batch, classes)."""
-        drawn = [self._one() for _ in range(self.batch_size)]
+    def batch(self, step: int) -> tuple[Tensor, ...]:
+        """Images (batch, 1, z, y, x), labels (batch, z, y, x), known organs (batch, classes); by the step alone."""
+        rng = np.random.default_rng([self.seed, step])
+        drawn = [self._one(rng) for _ in range(self.batch_size)]
         images, labels, known = zip(*drawn, strict=True)
         return torch.stack(images)[:, None], torch.stack(labels), torch.stack(known)
 
-    def _one(self) -> tuple[Tensor, Tensor, Tensor]:
-        rng, how = self.rng, self.how
+    def _one(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        how = self.how
         case, voxel = self.draw(rng)
         if voxel is not None:
             centre = voxel + rng.uniform(-0.25, 0.25, 3) * self.patch

@@ -26,6 +26,7 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.files import alone, write_atomically
 from contourdesk.app.training_record import training_cases
 from contourdesk.app.training_run import FOLD, LOCK_FILE, WORKING, TrainingProgress
+from contourdesk.inference.batches import Batches
 from contourdesk.inference.device import describe
 from contourdesk.inference.held_out import held_out
 from contourdesk.inference.networks import build_network
@@ -35,7 +36,7 @@ from contourdesk.inference.train_log import TrainLog
 from contourdesk.inference.train_plans import TrainConfig, make_plans
 from contourdesk.inference.train_scores import Scores
 from contourdesk.inference.train_slices import SliceSampler
-from contourdesk.inference.train_state import FINAL, State, write_checkpoint
+from contourdesk.inference.train_state import FINAL, LATEST, State, write_checkpoint
 from contourdesk.inference.training_data import AIR_HU, RawDataset, TrainingCase, fingerprint, preprocess
 
 __all__ = ["FINAL", "TrainConfig", "make_plans", "paired_labels", "train", "write_checkpoint"]
@@ -89,8 +90,10 @@ def train(
             if stop():
                 yield TrainingProgress(0, 0, "Stopped before the first step", phase="stopped")
                 return out
+        if begun and start_from is not None and not (out / LATEST).is_file():
+            start = read_start(start_from)  # it was stopped before its first checkpoint
         run.build(start)
-        if resume:
+        if begun:
             run.state.load(out, run.device)
         yield from run.learn()
         return out
@@ -197,7 +200,9 @@ class _Run:
         self.config = replace(config, network=told["network"], fine_tuning=told.get("fine_tuning", False))
         self.settings, self.architecture, self.labels, batch = read_settings(out, self.config.configuration)
         self.config = replace(self.config, batch_size=self.config.batch_size or batch)
-        self.held_out: list[list[str]] = told.get("held_out") or [[]]
+        learnt = [told["cases"], *(one["cases"] for one in told["mixed_in"])]
+        self.held_out: list[list[str]] = told["held_out"]
+        self.cases = [sorted({*a, *b}) for a, b in zip(learnt, self.held_out, strict=True)]
         self.out, self.stop = out, stop
         self.datasets = [dataset.with_labels(self.labels) for dataset in datasets]
         self.device = torch.device(config.device)
@@ -206,8 +211,7 @@ class _Run:
 
     def prepare(self) -> Steps:
         """Preprocess all cases."""
-        held = [*self.held_out, *[[]] * len(self.datasets)]
-        todo = [(i, name) for i, dataset in enumerate(self.datasets) for name in dataset.cases()]
+        todo = [(i, name) for i, names in enumerate(self.cases) for name in names]
         left_out = []
         for done, (i, name) in enumerate(todo, 1):
             place = self.out / WORKING / "preprocessed" / str(i)
@@ -215,7 +219,7 @@ class _Run:
             if case is None:
                 left_out.append(name)
             else:
-                (self.scored if name in held[i] else self.learnt).append(case)
+                (self.scored if name in self.held_out[i] else self.learnt).append(case)
             yield TrainingProgress(done, len(todo), f"Preprocessing {name}", phase="preparing")
         if left_out:
             text = f"Left out, because hardly a slice of them shows the whole body: {', '.join(left_out)}."
@@ -235,7 +239,8 @@ class _Run:
         network = self._network()
         if start is not None:
             put_weights(network, start.weights, len(self.labels) - len(start.labels))
-        self.state = State(network.to(self.device), self._sampler(), self.config)
+        self.state = State(network.to(self.device), self.config)
+        self.batches = Batches(self._sampler(), 0 if self.device.type == "cpu" else self.config.threads)
         self.log = TrainLog(self.out / FOLD, ["mean", *self.labels])
         self.scores = Scores(
             self.scored, self.learnt[:1], self._network().to(self.device).eval(), self.settings, self.labels,
@@ -273,7 +278,8 @@ class _Run:
             while (fraction := self._fraction()) < 1 and not self.stop():
                 started = time.monotonic()
                 set_rate(state.optimiser, config.peak_rate, fraction, state.step, warming)
-                loss = take_step(state.network, state.optimiser, state.sampler, self.device)
+                batch = self.batches.take(state.step)
+                loss = take_step(state.network, state.optimiser, self.batches.sampler.loss, batch, self.device)
                 state.after_step(loss)
                 state.spent += time.monotonic() - started
                 self.log.step(state)
@@ -287,6 +293,8 @@ class _Run:
         except GeneratorExit:
             self._save()
             raise
+        finally:
+            self.batches.close()
         if self._fraction() < 1:
             self._save()
             yield self._told("stopped", f"Stopped after step {state.step}", model=str(self.out))
@@ -324,7 +332,7 @@ class _Run:
         """Nothing of patients stays but the sample pictures, which are to be looked at."""
         self.learnt, self.scored = [], []
         self.scores.forget()
-        self.state.sampler.draw.forget()
+        self.batches.sampler.draw.forget()
         shutil.rmtree(self.out / WORKING / "preprocessed", ignore_errors=True)
 
     def _told(self, phase: str, text: str, **more: Any) -> TrainingProgress:
@@ -349,7 +357,8 @@ def set_rate(
 def take_step(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
-    sampler: PatchSampler | SliceSampler,
+    loss_of: Callable[..., Tensor],
+    batch: Sequence[Tensor],
     device: torch.device,
 ) -> float:
     """One iteration; returns the loss.
@@ -358,10 +367,10 @@ def take_step(
     ------
     UserError : the loss is no number, or memory doesn't suffice.
     """
-    images, *truth = (t.to(device) for t in sampler.batch())
+    images, *truth = (t.to(device) for t in batch)
     optimiser.zero_grad(set_to_none=True)
     try:
-        loss: Tensor = sampler.loss(network(images), *truth)
+        loss = loss_of(network(images), *truth)
         if not torch.isfinite(loss):
             raise UserError("Training diverged: the loss is not a number.", "Start again with a lower learning rate.")
         loss.backward()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
@@ -38,7 +39,8 @@ class Scores:
         samples: Path,
     ) -> None:
         self.cases, self.drawn = evenly(cases), list(evenly(cases) or instead)
-        self.network, self.settings, self.labels, self.samples = network, settings, labels, samples
+        self.network, self.settings, self.labels = network, settings, labels
+        self.samples = samples.resolve()
         self.part, self.not_before, self.count = -1, 0.0, 0
 
     def due(self, fraction: float, spent: float) -> bool:
@@ -55,8 +57,6 @@ class Scores:
         self, state: State, device: torch.device, stop: Callable[[], bool]
     ) -> Generator[int, None, Found | None]:
         """Dice by organ, their mean, and the picture's path; None when it was stopped."""
-        import time
-
         started = time.monotonic()
         self.network.load_state_dict(state.average)
         dice = yield from score(self.cases, self.network, self.settings, device, self.labels, stop)

@@ -35,20 +35,21 @@ class SliceSampler:
     ) -> None:
         self.air, self.swap, self.how = air, swap, config.augmentation
         self.batch_size = config.batch_size or 2
-        self.rng = np.random.default_rng(config.seed)
+        self.seed = config.seed
         self.draw = Draw(cases, config.mix_share)
         self.tile = tuple(tile)
         self.of_class = class_weights(count_pixels(cases))
 
-    def batch(self) -> tuple[Tensor, ...]:
+    def batch(self, step: int) -> tuple[Tensor, ...]:
         """Images (batch, 1, y, x); of their middles labels, known organs (batch, classes) and weights (batch, y, x)."""
-        drawn = [self._one() for _ in range(self.batch_size)]
+        rng = np.random.default_rng([self.seed, step])
+        drawn = [self._one(rng) for _ in range(self.batch_size)]
         images, labels, known, weights = (torch.stack(part) for part in zip(*drawn, strict=True))
         return images[:, None], labels, known, weights
 
-    def _one(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        case, z, corner = self._place()
-        rng, how, known = self.rng, self.how, case.known
+    def _one(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        case, z, corner = self._place(rng)
+        how, known = self.how, case.known
         bend = torch.zeros(2, *self.tile)
         if rng.random() < how.p_spatial:
             angle = np.deg2rad(rng.uniform(-how.rotation_degrees, how.rotation_degrees))
@@ -65,9 +66,9 @@ class SliceSampler:
         image = change_intensity(image[None], self.air, rng, how)[0]
         return image, labels, known, torch.from_numpy(weight_map(labels.numpy(), self.of_class))
 
-    def _place(self) -> tuple[TrainingCase, int, tuple[float, float]]:
+    def _place(self, rng: np.random.Generator) -> tuple[TrainingCase, int, tuple[float, float]]:
         """A case, a slice of it, and where (y, x) the tile's result begins; inside the slice as far as it fits."""
-        rng, result = self.rng, np.array(self.tile) - 2 * MARGIN
+        result = np.array(self.tile) - 2 * MARGIN
         case, voxel = self.draw(rng)
         z, *centre = voxel if voxel is not None else (int(rng.integers(n)) for n in case.image.shape)
         room = np.array(case.image.shape[1:]) - result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +12,7 @@ from torch import Tensor, nn
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.training_run import FOLD
-from contourdesk.inference.sampling import PatchSampler
 from contourdesk.inference.train_plans import TrainConfig
-from contourdesk.inference.train_slices import SliceSampler
 
 FINAL = f"{FOLD}/checkpoint_final.pth"
 BEST = f"{FOLD}/checkpoint_best.pth"
@@ -23,16 +20,17 @@ LATEST = f"{FOLD}/checkpoint_latest.pth"
 
 
 class State:
-    """Network, optimiser, moving average of the weights, and all that chance depends on.
+    """Network, optimiser, moving average of the weights, and what chance depends on.
+
+    What a step looks at depends on the seed and the step's number alone, so it needs no memory.
 
     Parameters
     ----------
     network : on its device, with its first weights.
-    sampler : its `rng` is part of the state.
     """
 
-    def __init__(self, network: nn.Module, sampler: PatchSampler | SliceSampler, config: TrainConfig) -> None:
-        self.network, self.sampler = network, sampler
+    def __init__(self, network: nn.Module, config: TrainConfig) -> None:
+        self.network = network
         decay = [p for p in network.parameters() if p.ndim > 1]
         rest = [p for p in network.parameters() if p.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
@@ -58,7 +56,6 @@ class State:
             "step": self.step,
             "spent": self.spent,
             "losses": self.losses,
-            "places": json.dumps(self.sampler.rng.bit_generator.state),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
@@ -81,7 +78,6 @@ class State:
             self.optimiser.load_state_dict(state["optimiser"])
             self.average, self.step, self.spent = state["average"], state["step"], state["spent"]
             self.losses = state["losses"]
-            self.sampler.rng.bit_generator.state = json.loads(state["places"])
             torch.set_rng_state(state["torch"].cpu())
             if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
                 torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])

@@ -16,14 +16,15 @@ from contourdesk.app.errors import UserError
 from contourdesk.app.jobs import run
 from contourdesk.app.training_record import training_cases
 from contourdesk.inference.augment import mirror_known, mirror_left_right
+from contourdesk.inference.batches import Batches
 from contourdesk.inference.held_out import held_out
 from contourdesk.inference.nnunet import load_model
-from contourdesk.inference.sampling import Draw, paired_labels
-from contourdesk.inference.start_model import read_start
+from contourdesk.inference.sampling import Draw, PatchSampler, paired_labels
+from contourdesk.inference.start_model import read_settings, read_start
 from contourdesk.inference.topology import topology
 from contourdesk.inference.train import FINAL, TrainConfig, train
 from contourdesk.inference.train_plans import make_plans
-from contourdesk.inference.training_data import RawDataset, TrainingCase
+from contourdesk.inference.training_data import RawDataset, TrainingCase, preprocess
 
 QUICK = TrainConfig(steps=1, patch_size=(16, 16, 16), features=(4, 8), batch_size=1, threads=1, fold="all")
 OTHER = {"ball, left": 1, "Spleen": 2}
@@ -88,6 +89,29 @@ def test_organs_are_matched_by_meaning_and_new_ones_are_added(model: tuple[Path,
     told = json.loads((out / "training.json").read_text())
     assert told["fine_tuning"] is True and told["mixed_in"] == [{"dataset": "Old", "cases": ["C0", "C1"]}]
     assert training_cases(out) == {"C0", "C1"}
+
+
+def test_stopped_before_its_first_checkpoint_it_goes_on_from_the_model(model: tuple[Path, Path], tmp_path: Path):
+    data, first = model
+    out, config = tmp_path / "out", replace(QUICK, learning_rate=0.0)
+    for told in (job := train(data, out, config, start_from=first)):
+        if told.phase == "preparing":
+            break
+    job.close()
+    run(train(data, out, config, resume=True, start_from=first))
+    a, b = (torch.load(m / FINAL, weights_only=True)["network_weights"] for m in (first, out))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_batches_made_ahead_are_the_same(model: tuple[Path, Path], tmp_path: Path):
+    settings, *_ = read_settings(model[1], "3d_fullres")
+    raw = RawDataset.open(model[0])
+    cases = [case for name in raw.cases() if (case := preprocess(raw, name, settings, tmp_path)) is not None]
+    sampler = PatchSampler(cases, QUICK, (16, 16, 16), (3.0, 4.0, 4.0), -2.0, {1: 2, 2: 1})
+    ahead = Batches(sampler, 2)
+    for step in range(4):
+        assert all(torch.equal(a, b) for a, b in zip(ahead.take(step), sampler.batch(step), strict=True))
+    ahead.close()
 
 
 def test_nothing_is_mixed_in_without_a_model(model: tuple[Path, Path], tmp_path: Path):

@@ -51,7 +51,7 @@ def case(shape: tuple[int, int, int] = (5, 30, 40)) -> TrainingCase:
 def test_tiles_show_the_slice_and_its_mirror_image():
     one = case()
     sampler = SliceSampler([one], replace(QUICK, batch_size=8), (220, 204), 0.0, {})
-    images, labels, known, weights = sampler.batch()
+    images, labels, known, weights = sampler.batch(0)
     assert images.shape == (8, 1, 220, 204)
     assert labels.shape == weights.shape == (8, 36, 20)
     assert known.all()
@@ -68,7 +68,7 @@ def test_tiles_show_the_slice_and_its_mirror_image():
 def test_mirroring_swaps_sides_and_what_is_known():
     one = replace(case(), known=torch.tensor([True, True, False]))
     config = replace(QUICK, batch_size=6, augmentation=replace(QUIET, p_mirror=1))
-    images, labels, known, _ = SliceSampler([one], config, (220, 236), 0.0, {1: 2, 2: 1}).batch()
+    images, labels, known, _ = SliceSampler([one], config, (220, 236), 0.0, {1: 2, 2: 1}).batch(0)
     assert known.tolist() == [[True, False, True]] * 6
     for image, label in zip(images[:, 0].round().long(), labels, strict=True):
         z, x = int(image[MARGIN, MARGIN]) // 10000, image[MARGIN:-MARGIN, MARGIN:-MARGIN] % 100

@@ -68,7 +68,7 @@ def main(name: str, steps: int) -> None:
     tested, mean = [phantom(100 + i) for i in range(4)], kind(1, 4, WIDTH).eval()
     for step in range(1, steps + 1):
         set_rate(optimiser, RATE, step / steps, step + 70)
-        take_step(network, optimiser, sampler, torch.device("cpu"))
+        take_step(network, optimiser, sampler.loss, sampler.batch(step), torch.device("cpu"))
         follow(average, network, min(0.998, (1 + step) / (10 + step)))
         if step % 150 == 0 or step == steps:
             mean.load_state_dict(average)
