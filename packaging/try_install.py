@@ -23,6 +23,7 @@ here = files("contourdesk.resources")
 wanted = ["napari.yaml", "icons/contourdesk.svg", "styles/style.qss", "sample/CT001.dcm", "structures.csv"]
 missing = [name for name in wanted if not here.joinpath(name).is_file()]
 missing += [] if any(here.joinpath("models").iterdir()) else ["models"]
+missing += [] if files("contourdesk").joinpath("help/docs/index.md").is_file() else ["help"]
 assert not missing, missing
 """
 SAMPLE = "from importlib.resources import files; print(files('contourdesk.resources').joinpath('sample'))"
