@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from contourdesk import __version__
 from contourdesk.app.errors import UserError
+from contourdesk.app.itself import how_to_get
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +35,7 @@ def run_on_cluster(
     try:
         from dask.distributed import Client, as_completed
     except ImportError as error:
-        raise UserError(
-            "Dask is not installed.", "Install it with pip install 'contourdesk[dask]', or leave --scheduler out."
-        ) from error
+        raise UserError("Dask is not installed.", f"{how_to_get('dask')} Or leave --scheduler out.") from error
     try:
         client = Client(address, timeout=_WAIT_S, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

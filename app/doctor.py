@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -90,7 +89,7 @@ def safely(group: str, look: Callable[[], Iterator[Line]]) -> Iterator[Line]:
     try:
         yield from look()
     except Exception as error:
-        log.warning("self-test of %s", group, exc_info=True)
+        log.info("self-test of %s", group, exc_info=True)
         yield Line(group, "Self-test", "fail", f"{type(error).__name__}: {error}", AGAIN)
 
 
@@ -121,7 +120,7 @@ def folder_lines() -> Iterator[Line]:
 
 
 def _folder_line(what: str, folder: Path) -> Line:
-    there = next(place for place in (folder, *folder.parents) if place.is_dir())
+    there = next(place for place in (folder, *folder.parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there) as file:
             file.write(b"Contourdesk's self-test")
@@ -195,11 +194,11 @@ def worst(lines: Sequence[Line]) -> State:
 
 def summary(lines: Sequence[Line]) -> str:
     """One sentence for all lines."""
-    counts = Counter(line.state for line in lines)
-    if counts["fail"]:
-        return f"{counts['fail']} of {len(lines)} failed. Contourdesk can't do all its work here."
-    if counts["warn"]:
-        return f"All works; {counts['warn']} of {len(lines)} want a look."
+    failed, warned = ([line.what for line in lines if line.state == state] for state in ("fail", "warn"))
+    if failed:
+        return f"Failed: {', '.join(failed)}. Contourdesk can't do all its work here."
+    if warned:
+        return f"All works; look at: {', '.join(warned)}."
     return f"All {len(lines)} are well."
 
 

@@ -21,6 +21,13 @@ def itself() -> list[str]:
     return [str(sister) if sister.exists() else sys.executable]
 
 
+def how_to_get(extra: str) -> str:
+    """What to do for an optional part of the Python package, which the desktop build can't be given."""
+    if is_built():
+        return f"The desktop program has no room for it: install the Python package, contourdesk[{extra}]."
+    return f"Install it with pip install 'contourdesk[{extra}]'."
+
+
 def has_display() -> bool:
     """Whether there is something to open a window on."""
     shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))

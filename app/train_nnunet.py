@@ -25,6 +25,7 @@ import numpy as np
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import write_atomically
+from contourdesk.app.itself import how_to_get
 from contourdesk.app.jobs import Job
 from contourdesk.app.naming import label_key
 from contourdesk.app.training_run import WORKING, Stopping, TrainingOrder, TrainingProgress, pass_on
@@ -43,7 +44,7 @@ def train_with_nnunet(order: TrainingOrder, resume: bool, stopping: Stopping) ->
     UserError : nnU-Net isn't installed, refuses the dataset, or fails; with its own last words.
     """
     if importlib.util.find_spec("nnunetv2") is None:
-        raise UserError("nnU-Net isn't installed.", 'Install it: pip install "contourdesk[nnunet]".')
+        raise UserError("nnU-Net isn't installed.", how_to_get("nnunet"))
     place = order.out / WORKING / "nnunet"
     name = _dataset_name(order.dataset)
     number = str(int(name[7:10]))

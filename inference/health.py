@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import time
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -87,7 +86,7 @@ def model_lines() -> Iterator[Line]:
 
 def changed_files(folder: Path) -> list[str]:
     """The files of a bundled model that are gone, or not what ``sha256.txt`` beside the models says."""
-    table = Path(str(files("contourdesk.resources"))) / "models" / "sha256.txt"
+    table = folder.parent / "sha256.txt"
     found = []
     for line in table.read_text("utf-8").splitlines():
         digest, name = line.split(maxsplit=1)

@@ -21,6 +21,7 @@ import torch
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.footprints import Patch
+from contourdesk.app.itself import how_to_get
 from contourdesk.app.jobs import Job, Progress
 from contourdesk.app.prompts import Prompt, footprint
 from contourdesk.app.structures import Mask
@@ -131,7 +132,7 @@ def load(folder: Path, device: str | torch.device | None = None, *, zoom_out: bo
     if not is_installed():
         raise UserError(
             "nnInteractive isn't installed.",
-            "Install it with: pip install 'contourdesk[nninteractive]'. Then try again.",
+            f"{how_to_get('nninteractive')} Then try again.",
         )
     if not is_checkpoint(folder):
         raise UserError(f"{folder} is no checkpoint of nnInteractive.", WHOLE)

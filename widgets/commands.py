@@ -11,6 +11,7 @@ from contourdesk.widgets.about_dialog import AboutDialog
 from contourdesk.widgets.actions import Action
 from contourdesk.widgets.commands_view import looking, measuring
 from contourdesk.widgets.deciding import deciding_actions
+from contourdesk.widgets.doctor_dialog import DoctorDialog, open_log_folder
 from contourdesk.widgets.help_window import HelpWindow
 from contourdesk.widgets.shortcuts_dialog import ShortcutsDialog
 from contourdesk.widgets.tools import TOOLS
@@ -207,6 +208,8 @@ def _help(w: MainWindow) -> list[Action]:
     return [
         Action("help_docs", "Help", "Documentation", ("F1",), lambda: _documentation(w)),
         Action("help_shortcuts", "Help", "Keyboard and mouse", ("?",), lambda: _keys(w), icon="help", toolbar=True),
+        Action("help_doctor", "Help", "Self-test…", (), lambda: DoctorDialog(w).open()),
+        Action("help_log", "Help", "Open log folder", (), open_log_folder),
         Action("about", "Help", "About Contourdesk", (), lambda: AboutDialog(w).open()),
     ]
 

@@ -1,11 +1,16 @@
-"""Contourdesk itself: commands and panels import each other when they are used; resources and the manual are files."""
+"""Contourdesk itself: commands and panels import each other when they are used, and resources and manual are files."""
+
+import sys
+from pathlib import Path
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
-from contourdesk.app.handbook import handbook_root
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "packaging"))
+from hatch_build import MANUAL  # noqa: E402
 
 hiddenimports = collect_submodules("contourdesk")
 datas = collect_data_files("contourdesk")
-# In a source tree the manual lies outside the package.
-datas += [(str(handbook_root() / "docs"), "contourdesk/help/docs")]
-datas += [(str(handbook_root() / name), "contourdesk/help") for name in ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")]
+for name in MANUAL:
+    place = Path("contourdesk/help") / name
+    datas.append((str(ROOT / name), str(place if (ROOT / name).is_dir() else place.parent)))
