@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 
@@ -160,6 +159,8 @@ def _middle(rows: Floats, how: str) -> Floats:
 
 def signed_rank(differences: Floats) -> float:
     """P of Wilcoxon's signed-rank test, two-sided, exact for few patients without ties; 1 when nothing differs."""
+    from scipy import stats  # a second of the program's start
+
     if not np.any(differences):
         return 1.0
     ranked = np.abs(differences[differences != 0])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.geometry import Box, Grid
@@ -80,6 +79,8 @@ def _reach(grid: Grid, mm: np.ndarray) -> Bits:
 
 def _touched(bits: Bits, reach: Bits) -> Bits:
     """Voxels that a set voxel reaches."""
+    from scipy.signal import fftconvolve  # with scipy.stats: a second of the program's start
+
     return np.asarray(fftconvolve(bits.astype(np.float32), reach.astype(np.float32), mode="same") > 0.5)
 
 

@@ -7,15 +7,18 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from contourdesk.app.errors import UserError
 from contourdesk.app.files import flush_folder
 from contourdesk.app.geometry import Grid
 from contourdesk.app.structures import Structure
+
+if TYPE_CHECKING:  # SimpleITK takes 90 MB; it is imported where it is used
+    import SimpleITK as sitk
 
 SUFFIX = ".nii.gz"
 TOLERANCE_MM = 0.01  # a NIfTI header holds 32-bit numbers
@@ -24,6 +27,8 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 def grid_to_sitk(array: NDArray[np.generic], grid: Grid) -> sitk.Image:
     """A SimpleITK image of an array (z, y, x) on a grid; it carries nothing else."""
+    import SimpleITK as sitk
+
     image = sitk.GetImageFromArray(array)
     # SimpleITK counts axes the other way round: column, row, slice.
     image.SetSpacing([float(v) for v in grid.spacing_mm[::-1]])
@@ -49,6 +54,8 @@ def write_image(array: NDArray[np.generic], grid: Grid, path: Path) -> None:
     ------
     UserError : it can't be written, or came out different; then the file is removed.
     """
+    import SimpleITK as sitk
+
     try:
         sitk.WriteImage(grid_to_sitk(array, grid), str(path), useCompression=path.name.endswith(".gz"))
         back = sitk.ReadImage(str(path))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -265,6 +264,8 @@ class _Where:
 
 def geodesic(cost: Floats, seeds: Bits, spacing_mm: tuple[float, float, float], furthest: float) -> Floats:
     """Length of the cheapest way from any seed, in mm times cost, by fast marching; infinite beyond `furthest`."""
+    import SimpleITK as sitk  # 90 MB, for those who prompt
+
     # Many trial points take long, so there is one for each part of the seeds, in which a way costs nothing.
     labels, count = ndimage.label(seeds, _CORNERS)
     starts = ndimage.maximum_position(seeds, labels, range(1, count + 1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
 from contourdesk.app.errors import UserError
@@ -38,6 +37,8 @@ def grow_from_seeds(
     ------
     UserError : there are no seeds.
     """
+    import SimpleITK as sitk  # 90 MB, for those who grow
+
     yield Progress(0, 0, "Growing")
     box = _around(inside, volume.grid, reach_mm)
     spacing = volume.grid.spacing_mm
