@@ -6,6 +6,8 @@ Nothing here imports Qt, napari or torch; a GUI test imports them itself.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,30 @@ from hypothesis import settings
 # The same examples in every run: no landing hangs on chance. HYPOTHESIS_PROFILE=default looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+_screen: subprocess.Popen[bytes] | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker of pytest-xdist a screen of its own: two windows on one would take the focus from each other."""
+    global _screen
+    if "PYTEST_XDIST_WORKER" not in os.environ or shutil.which("Xvfb") is None:
+        return
+    ours, its = os.pipe()
+    command = ["Xvfb", "-displayfd", str(its), "-screen", "0", "1920x1080x24", "-nolisten", "tcp"]
+    _screen = subprocess.Popen(command, pass_fds=[its], stderr=subprocess.DEVNULL)
+    os.close(its)
+    with os.fdopen(ours) as stream:
+        os.environ["DISPLAY"] = f":{stream.readline().strip()}"
+    os.environ.pop("WAYLAND_DISPLAY", None)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Take the worker's screen away."""
+    if _screen is not None:
+        _screen.terminate()
+        _screen.wait()
 
 
 @pytest.fixture
