@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import find_contours
 
 from contourdesk.app.contours_raster import fill_polygons
 from contourdesk.app.structures import Bits
@@ -25,6 +25,8 @@ _LEAST = 4  # points of a loop when it is made
 
 def loops_of(bits: Bits, spacing_mm: Sequence[float]) -> tuple[Loop, ...]:
     """Points to take hold of, for each outline of a slice (rows, columns); `spacing_mm` of rows and columns."""
+    from skimage.measure import approximate_polygon  # with scipy.signal: a second of the program's start
+
     spacing = np.asarray(spacing_mm, float)
     tolerance = max(_TOLERANCE_MM, 0.6 * float(spacing.min()))
     out = []
