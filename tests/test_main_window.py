@@ -377,4 +377,5 @@ def test_text_grows_on_a_4k_screen_without_scaling():
     sizes = [text_points(Screen(h)) for h in (768, 1080, 1440, 2160)]
     assert sizes == sorted(sizes)
     assert sizes[-1] >= 16
+    assert text_points(Screen(720, ratio=1.5)) == text_points(Screen(768)) == 9  # the window is 1280 wide at 150 %
     assert text_points(Screen(2160, ratio=2.0)) == text_points(Screen(2160, dots=192.0)) == 10

@@ -34,12 +34,14 @@ class _Look:
 
 
 def text_points(screen: QScreen | None) -> float:
-    """Text size in points: 10, and more on a 4K screen whose desktop does no scaling of its own."""
-    if screen is None or screen.devicePixelRatio() > 1 or screen.logicalDotsPerInch() > 110:
+    """Text size in points: 10, less on a small screen, more on a 4K screen whose desktop does no scaling of its own."""
+    if screen is None:
         return _BASE_POINTS
-    height = screen.geometry().height()
+    height = screen.geometry().height()  # as scaled: 720 for 1080 lines at 150 %
     if height < 800:
         return _BASE_POINTS - 1
+    if screen.devicePixelRatio() > 1 or screen.logicalDotsPerInch() > 110:
+        return _BASE_POINTS
     return _BASE_POINTS * min(max(height / 1300, 1.0), 1.6)
 
 
