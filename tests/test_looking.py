@@ -153,3 +153,25 @@ def test_first_and_last_slice_in_the_plane_of_the_mouse(view):
         assert view.cross_index[axis] == slices[0]
         view.go_to_end(left.id, last=True)
         assert view.cross_index[axis] == slices[-1]
+
+
+def test_zoom_to_a_structure_shows_all_of_it_and_centring_never_zooms_in(view):
+    structure = view.session.structures.items[0]
+    view.reset_view()
+    zooms = {name: view.planes[name].canvas.zoom for name in ("axial", "sagittal", "coronal")}
+    view.zoom_to(structure.id, closer=False)
+    assert {name: view.planes[name].canvas.zoom for name in zooms} == zooms  # it fits already
+    view.zoom_to(structure.id)
+    for name, before in zooms.items():
+        pane = view.planes[name]
+        assert pane.canvas.zoom > before
+        corners = [
+            pane.position_of([b.start for b in structure.mask.box]),
+            pane.position_of([b.stop - 1 for b in structure.mask.box]),
+        ]
+        assert all(pane.native.rect().contains(corner.toPoint()) for corner in corners)
+    pane = view.planes["axial"]
+    pane.canvas.zoom_about(pane.position_of(view.cross_index), 8)
+    close = pane.canvas.zoom
+    view.zoom_to(structure.id, closer=False)
+    assert pane.canvas.zoom < close

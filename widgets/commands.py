@@ -158,6 +158,7 @@ def _view(w: MainWindow) -> list[Action]:
         Action("masks_toggle", "View", "Show or hide the structure", ("H",), w.table.toggle_visible, active),
         Action("masks_show_all", "View", "Show all structures", ("Shift+H",), lambda: w.table.show_all(True), case),
         Action("go_centre", "View", "Centre on the structure", ("C",), w.desk.centre, active),
+        Action("go_zoom", "View", "Zoom to the structure", ("Shift+C",), lambda: w.desk.centre(closer=True), active),
         Action("masks_confidence", "View", "Confidence of the model", ("K",), w.desk.confidence.overlay.toggle, case),
         *looking(w, case, active),
         Action("go_fit", "View", "Fit the patient", ("0",), w.view.reset_view, case),

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from contourdesk.app.geometry import Box, Grid, ViewPlane
 from contourdesk.app.volume import Volume
 
+_ROUND = 0.6  # part of the view that a structure takes when it is zoomed to
 _MARGIN = 0.92  # of the canvas is filled by the patient when it is fitted
 _BORDER = 0.15  # of the canvas: nearer to its edge a place that was looked for is not left
 _NOTHING = np.zeros((2, 2, 2), np.int16)
@@ -103,6 +104,20 @@ class ImageCanvas(QWidget):
         if size.width() > 1 and size.height() > 1:
             self._model.scene.camera.zoom = _MARGIN * min(size.width() / width, size.height() / height)
         self._fitted = True
+
+    def fit_box(self, box: Box, *, closer: bool) -> None:
+        """Show all of a box of voxels, and some of what is round it; zoom in for that only if `closer`."""
+        if self._grid is None or self._plane is None or self.native.width() < 2 or self.native.height() < 2:
+            return
+        spacing, axes = self._grid.spacing_mm, (self._plane.vertical_axis, self._plane.horizontal_axis)
+        sides = (self.native.height(), self.native.width())
+        fits = min(
+            _ROUND * side / ((box[a].stop - box[a].start) * spacing[a]) for a, side in zip(axes, sides, strict=True)
+        )
+        if closer or fits < self.zoom:
+            self._model.scene.camera.zoom = min(max(fits, _ZOOM_RANGE[0]), _ZOOM_RANGE[1])
+            self._look_at(*((box[a].start + box[a].stop - 1) / 2 * spacing[a] for a in axes))
+            self._fitted = False
 
     def refit(self) -> None:
         """After a change of size: fit again, unless the user zoomed or panned."""

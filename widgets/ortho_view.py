@@ -254,6 +254,15 @@ class OrthoView(QWidget):
         structure = self._state.structure(structure_id)
         self._jump(None if structure is None else central_voxel(structure.mask))
 
+    def zoom_to(self, structure_id: str, *, closer: bool = True) -> None:
+        """Go to the structure's middle and let all of it fit into each view; zoom in for that only if `closer`."""
+        structure = self._state.structure(structure_id)
+        if structure is not None and not structure.mask.is_empty:
+            self.centre_on(structure_id)
+            for view in self.planes.values():
+                view.canvas.fit_box(structure.mask.box, closer=closer)
+            self._redraw()
+
     def go_to_end(self, structure_id: str, *, last: bool) -> None:
         """Go to a structure's first slice in the current plane (towards the feet, right or front), or to its last."""
         structure, plane = self._state.structure(structure_id), self.planes[self._current].plane
