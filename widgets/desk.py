@@ -201,10 +201,10 @@ class Desk(QObject):
         if items:
             self.table.set_active(items[0 if at is None else (at + steps) % len(items)].id)
 
-    def centre(self) -> None:
-        """Show the middle of the active structure."""
+    def centre(self, *, closer: bool = False) -> None:
+        """Show the middle of the active structure, zoomed so that it fits; with `closer` it fills the views."""
         if self.table.active is not None:
-            self.view.centre_on(self.table.active)
+            self.view.zoom_to(self.table.active, closer=closer)
 
     # -- slots ----------------------------------------------------------------------------------------------------
 
