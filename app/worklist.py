@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 FILE = "worklist.sqlite"
 STATES = ("new", "in review", "done", "can't be opened")
-_VERSION = 1
+_VERSION = 2
 _WAIT_S = 5.0
 _TABLES = """
 CREATE TABLE place (path TEXT PRIMARY KEY, folder TEXT NOT NULL, mark TEXT NOT NULL);
@@ -28,7 +28,7 @@ CREATE TABLE series (
 CREATE TABLE review (
     folder TEXT PRIMARY KEY, root TEXT NOT NULL, mark TEXT NOT NULL, uid TEXT NOT NULL, image TEXT NOT NULL,
     patient TEXT NOT NULL, total INTEGER NOT NULL, accepted INTEGER NOT NULL, rejected INTEGER NOT NULL,
-    findings INTEGER, reviewer TEXT NOT NULL, saved_at TEXT NOT NULL);
+    findings INTEGER, reviewer TEXT NOT NULL, saved_at TEXT NOT NULL, unsure TEXT NOT NULL);
 """
 
 
@@ -44,6 +44,7 @@ class Row:
     findings : of the checks when the review was last saved; None when unknown.
     when : time of the last save, ISO 8601.  review : its folder, None when there is none.
     held_by : who has it open now, as a sentence without full stop; "" when nobody has.
+    learn : how much the model would learn from it, see `learning_order`; None when nothing is known of that.
     """
 
     place: Path
@@ -62,6 +63,7 @@ class Row:
     when: str = ""
     review: Path | None = None
     held_by: str = ""
+    learn: float | None = None
 
     @property
     def decided(self) -> int:
@@ -76,7 +78,9 @@ class Row:
 
 # -- order -------------------------------------------------------------------------------------------------------
 
-COLUMNS = ("patient", "date", "description", "slices", "state", "decided", "findings", "reviewer", "when", "place")
+COLUMNS = (
+    "patient", "date", "description", "slices", "state", "decided", "findings", "learn", "reviewer", "when", "place",
+)  # fmt: skip
 
 
 def sort_rows(rows: Iterable[Row], column: str, *, descending: bool = False) -> list[Row]:
@@ -93,7 +97,7 @@ def sort_rows(rows: Iterable[Row], column: str, *, descending: bool = False) -> 
             return float(STATES.index(row.state)), ""
         if column == "decided":
             return (row.decided / row.total if row.total else -1.0), ""
-        return (float(found), "") if isinstance(found, int) else (0.0, str(found).casefold())
+        return (float(found), "") if isinstance(found, int | float) else (0.0, str(found).casefold())
 
     def empty(row: Row) -> bool:
         return getattr(row, column) in (None, "") or (column == "decided" and not row.total)

@@ -16,6 +16,7 @@ from contourdesk.app.dicom_read import scan
 from contourdesk.app.errors import UserError
 from contourdesk.app.image_read import is_image_file
 from contourdesk.app.jobs import Job, Progress
+from contourdesk.app.learning_order import scores, unsure_in
 from contourdesk.app.lease import holder_of
 from contourdesk.app.structures import ACCEPTED
 from contourdesk.app.worklist import FILE, Row, database, writing
@@ -162,7 +163,7 @@ def _read_reviews(connection: sqlite3.Connection, root: Path) -> None:
             seen.add(folder)
             if before.get(folder) == mark:
                 continue
-            values = review_values(json.loads(file.read_text("utf-8")))
+            values = (*review_values(json.loads(file.read_text("utf-8"))), json.dumps(unsure_in(file.parent)))
         except (OSError, ValueError, KeyError, TypeError):
             log.warning("a review could not be listed", exc_info=True)
             continue
@@ -197,20 +198,22 @@ def _rows(connection: sqlite3.Connection, folders: Sequence[Path], reviews: Path
         f"JOIN place p ON p.path = s.place WHERE p.folder IN ({marks}) ORDER BY s.place, s.number"
     )
     by_uid, by_image = _reviews_in_force(connection, reviews)
-    out = []
+    out, unsure = list[Row](), dict[tuple[str, str], dict[str, float]]()
     for place, uid, patient, date, description, slices, problem in connection.execute(query, [str(f) for f in folders]):
         row = Row(Path(place), uid, patient, date, description, slices, problem)
         review = by_uid.get(uid) if uid else by_image.get(place)
         out.append(_with_review(row, review))
-    return out
+        unsure[row.key] = {} if review is None else json.loads(review[10])
+    learn = scores(unsure)
+    return [replace(row, learn=learn.get(row.key)) for row in out]
 
 
-_Review = tuple[str, str, str, str, int, int, int, int | None, str, str]
+_Review = tuple[str, str, str, str, int, int, int, int | None, str, str, str]
 
 
 def _reviews_in_force(connection: sqlite3.Connection, root: Path) -> tuple[dict[str, _Review], dict[str, _Review]]:
     """Reviews by the UID of their series, and by the path of their image."""
-    names = "folder, uid, image, patient, total, accepted, rejected, findings, reviewer, saved_at"
+    names = "folder, uid, image, patient, total, accepted, rejected, findings, reviewer, saved_at, unsure"
     found: Iterable[_Review] = connection.execute(f"SELECT {names} FROM review WHERE root = ?", (str(root),)).fetchall()
     # Copies come first, and of equals the last saved last, so that the one in force is put in last.
     ordered = sorted(found, key=lambda r: (not _is_copy(r[0]), r[9]))
@@ -224,12 +227,13 @@ def _is_copy(folder: str) -> bool:
 def _with_review(row: Row, review: _Review | None) -> Row:
     if review is None:
         return replace(row, state="can't be opened" if row.problem else "new")
-    folder, _, _, patient, total, accepted, rejected, findings, reviewer, when = review
+    folder, _, _, patient, total, accepted, rejected, findings, reviewer, when, _ = review
     done = 0 < total == accepted + rejected
+    untouched = not reviewer and not accepted + rejected  # proposals that were made overnight
     return replace(
         row,
         patient=row.patient or patient,
-        state="can't be opened" if row.problem else "done" if done else "in review",
+        state="can't be opened" if row.problem else "done" if done else "new" if untouched else "in review",
         total=total,
         accepted=accepted,
         rejected=rejected,

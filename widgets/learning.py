@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QMessageBox
 
 from contourdesk.app.evaluation import Score
+from contourdesk.app.propose_many import Proposed, propose_many
 from contourdesk.app.reviews import review_root
 from contourdesk.app.worklist import Row
 from contourdesk.app.worklist_scan import reviews_of
 from contourdesk.inference.model_library import defaults, known_models
+from contourdesk.inference.proposals import proposer
 from contourdesk.widgets.evaluate_dialog import EvaluateDialog
 from contourdesk.widgets.export_reviews_dialog import ExportReviewsDialog
 from contourdesk.widgets.jobs import JobRunner
@@ -37,7 +39,14 @@ class Learning(QObject):
         self.finder = JobRunner(self)
         self.finder.succeeded.connect(self._export)
         self.finder.failed.connect(window.show_failure)
-        window.worklist.page.export_wanted.connect(self._export_from_worklist)
+        self.proposer = JobRunner(self)
+        page = window.worklist.page
+        self.proposer.progressed.connect(lambda step: page.set_proposing(tr("Proposing {text}").format(text=step.text)))
+        self.proposer.succeeded.connect(self._on_proposed)
+        self.proposer.cancelled.connect(self._on_proposed)
+        self.proposer.failed.connect(lambda error: (page.set_proposing(""), window.show_failure(error)))
+        page.propose_wanted.connect(self.propose)
+        page.export_wanted.connect(self._export_from_worklist)
         window.pages.currentChanged.connect(lambda _: self._look())
 
     # -- export ---------------------------------------------------------------------------------------------------
@@ -70,6 +79,58 @@ class Learning(QObject):
     def _note_own(self, formats: list[str]) -> None:
         if self._window.session is not None:
             self._window.session.note("export", format=formats, by="window")
+
+    # -- proposals ------------------------------------------------------------------------------------------------
+
+    def propose(self) -> None:
+        """Ask whether the model is to propose for the new cases of the worklist; when it does already, stop it."""
+        w = self._window
+        if self.proposer.running:
+            self.proposer.cancel()
+            return
+        rows = w.worklist.page.to_propose
+        model = self._model_to_propose()
+        box = QMessageBox(
+            QMessageBox.Icon.Question,
+            "Contourdesk",
+            tr("Propose structures for {count} new cases?").format(count=len(rows)),
+            parent=w,
+        )
+        box.setObjectName("propose_dialog")
+        box.setInformativeText(
+            tr("Each gets the default model of its body site, else {model}. You can go on working. The cases stay new, "
+               "and can be put in the order of what the model would learn most from.").format(model=model)
+        )  # fmt: skip
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        yes = box.addButton(tr("Propose"), QMessageBox.ButtonRole.AcceptRole)
+        yes.setObjectName("propose_yes")
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.buttonClicked.connect(lambda button: self._propose(rows, model) if button is yes else None)
+        box.open()
+
+    def _model_to_propose(self) -> str:
+        """The model of the Segment panel as far as the library has it, else the first there is."""
+        names = {Path(entry.folder): entry.name for entry in known_models()}
+        return names.get(self._window.predict.model.currentData(), next(iter(names.values()), ""))
+
+    def _propose(self, rows: list[Row], model: str) -> None:
+        if not self.proposer.running:
+            device = self._window.predict.device.currentData()
+            cases = [(row.place, row.uid) for row in rows]
+            self.proposer.start(propose_many(cases, proposer(model, device), self._window.settings))
+            self._window.worklist.page.set_proposing(tr("Starting…"))
+
+    def _on_proposed(self, found: Proposed | None = None) -> None:
+        w = self._window
+        w.worklist.page.set_proposing("")
+        w.worklist.look()
+        if found is None:
+            w.statusBar().showMessage(tr("Stopped. The proposals that were made are kept."), 15_000)
+            return
+        told = tr("{count} cases got proposals.").format(count=found.count)
+        for place, why in found.failed.items():
+            told += " " + tr("{case}: {why}").format(case=place.name, why=why)
+        w.statusBar().showMessage(told, 30_000)
 
     # -- training -------------------------------------------------------------------------------------------------
 
@@ -156,7 +217,7 @@ class Learning(QObject):
 
     def stop(self, timeout_s: float) -> None:
         """Stop the jobs, for closing the window; a training in its own process goes on."""
-        runners = [self.finder]
+        runners = [self.finder, self.proposer]
         runners += [d.runner for d in (self.exporting, self.evaluating) if d is not None]
         for runner in runners:
             runner.cancel()

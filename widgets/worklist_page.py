@@ -28,8 +28,15 @@ from contourdesk.widgets.review_panel import when
 from contourdesk.widgets.theme import em, icon, ink, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
 
-_HEADS = ("Patient", "Date", "Description", "Slices", "State", "Decided", "Findings", "Reviewer", "Last saved", "Place")
-_NUMBERS = ("slices", "decided", "findings")
+_HEADS = (
+    "Patient", "Date", "Description", "Slices", "State", "Decided", "Findings", "Learn", "Reviewer", "Last saved",
+    "Place",
+)  # fmt: skip
+_NUMBERS = ("slices", "decided", "findings", "learn")
+_LEARN = (
+    "How unsure the model is of this case, over all organs, compared with the others here: 1 is usual.\n"
+    "The most unsure first is what it would learn most from; click to sort so."
+)
 _INKS = {"new": "new", "in review": "warning", "done": "good", "can't be opened": "text-muted"}
 _FILTERS = (("All", STATES), ("New", ("new",)), ("In review", ("in review",)), ("Done", ("done",)))
 _RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -50,6 +57,8 @@ def cell_text(row: Row, column: str) -> str:
         return row.place.name
     if column == "slices":
         return str(row.slices or "")
+    if column == "learn":
+        return "" if row.learn is None else f"{row.learn:.2f}"
     found = getattr(row, column)
     return "" if found is None else str(found)
 
@@ -81,6 +90,8 @@ class WorklistModel(QAbstractTableModel):
             return tr(_HEADS[section])
         if role == Qt.ItemDataRole.TextAlignmentRole and COLUMNS[section] in _NUMBERS:
             return _RIGHT
+        if role == Qt.ItemDataRole.ToolTipRole and COLUMNS[section] == "learn":
+            return tr(_LEARN)
         return None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
@@ -103,11 +114,12 @@ class WorklistPage(QWidget):
     """Shows the list. It only asks; the window acts.
 
     `open_row` carries a `Row`, `folder_unwanted` a folder to take off the list; `export_wanted` asks for the export of
-    reviews, those of `selected` first.
+    reviews, those of `selected` first; `propose_wanted` that the model proposes for new cases, or stops doing so.
     """
 
     open_row = Signal(object)
     export_wanted = Signal()
+    propose_wanted = Signal()
     folder_wanted = Signal()
     folder_unwanted = Signal(object)
     refresh_wanted = Signal()
@@ -117,6 +129,7 @@ class WorklistPage(QWidget):
         super().__init__(parent)
         self.setObjectName("worklist_page")
         self._all: list[Row] = []
+        self._busy = self._proposing = ""
         self._states: Sequence[str] = STATES
         self._column, self._descending = "state", False
         self._current: tuple[str, str] | None = None
@@ -195,7 +208,7 @@ class WorklistPage(QWidget):
         header.setSortIndicatorShown(True)
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        widths = (11, 6.5, 13, 4, 10.5, 5.5, 5.5, 8.5, 10.5, 8)
+        widths = (11, 6.5, 13, 4, 10.5, 5.5, 5.5, 4, 8.5, 10.5, 8)
         for column, width in enumerate(widths):
             table.setColumnWidth(column, em(self, width))
         header.setSectionResizeMode(COLUMNS.index("description"), QHeaderView.ResizeMode.Stretch)
@@ -207,6 +220,11 @@ class WorklistPage(QWidget):
         row.addWidget(self.progress, 1)
         self.refresh = self._button(tr("Look again"), "worklist_refresh", tr("Look for cases and reviews again (F5)"))
         self.back = self._button(tr("Start page"), "worklist_back", tr("Back to the start page (Esc)"))
+        self.propose = self._button(
+            tr("Propose…"),
+            "worklist_propose",
+            tr("Let the model propose structures for new cases, ahead of review"),
+        )
         self.export = self._button(
             tr("Export…"), "worklist_export", tr("Export many reviews at once: those selected here, those done, or all")
         )
@@ -216,9 +234,10 @@ class WorklistPage(QWidget):
         self.refresh.clicked.connect(self.refresh_wanted)
         self.back.clicked.connect(self.left)
         self.export.clicked.connect(self.export_wanted)
+        self.propose.clicked.connect(self.propose_wanted)
         self.next.clicked.connect(lambda: self.open_next())
         self.open.clicked.connect(self._on_open)
-        for button in (self.back, self.refresh, self.export, self.next, self.open):
+        for button in (self.back, self.refresh, self.propose, self.export, self.next, self.open):
             row.addWidget(button)
         return row
 
@@ -260,8 +279,26 @@ class WorklistPage(QWidget):
 
     def set_busy(self, text: str) -> None:
         """Say what is being looked at; nothing when all is."""
-        self.progress.set_full_text(text)
+        self._busy = text
+        self.progress.set_full_text(self._proposing or text)
         self.refresh.setEnabled(not text)
+
+    def set_proposing(self, text: str) -> None:
+        """Say how far the proposals for new cases are; nothing when none are being made."""
+        self._proposing = text
+        self.progress.set_full_text(text or self._busy)
+        self.propose.setText(tr("Stop proposing") if text else tr("Propose…"))
+        self._enable()
+
+    @property
+    def to_propose(self) -> list[Row]:
+        """New cases that have no proposals; of several selected ones, those of them."""
+        selected = self.selected
+        return [
+            row
+            for row in self._all
+            if row.state == "new" and row.review is None and (len(selected) < 2 or row.key in selected)
+        ]
 
     def set_current(self, key: tuple[str, str] | None) -> None:
         """The case that is open, or was last: the next one comes after it."""
@@ -301,7 +338,8 @@ class WorklistPage(QWidget):
 
     def _on_head(self, section: int) -> None:
         column = COLUMNS[section]
-        self._descending = column == self._column and not self._descending
+        # What the model would learn most from is the largest; everything else begins with the smallest.
+        self._descending = not self._descending if column == self._column else column == "learn"
         self._column = column
         self._show()
 
@@ -335,6 +373,7 @@ class WorklistPage(QWidget):
 
     def _enable(self) -> None:
         chosen = self._chosen()
+        self.propose.setEnabled(bool(self._proposing or self.to_propose))
         self.export.setEnabled(any(row.review is not None and row.accepted for row in self._all))
         self.open.setEnabled(chosen is not None and chosen.state != "can't be opened")
         self.next.setEnabled(self.next_row() is not None)
