@@ -89,6 +89,15 @@ def test_a_folder_is_added_described_made_default_and_removed(qtbot, monkeypatch
     assert dialog.default.text() == "It is the default"
     assert "default for head and neck" in dialog.list.currentItem().text()
 
+    assert dialog.back.text() == "Put headneck back"
+    click(qtbot, dialog, "model_back")
+    settle(qtbot, dialog)
+    assert library.defaults() == {"head and neck": "headneck"}
+    click(qtbot, dialog, "model_back")  # and forth
+    settle(qtbot, dialog)
+    assert library.defaults() == {"head and neck": "mine"}
+    assert dialog.list.currentItem().text().startswith("mine")
+
     click(qtbot, dialog, "model_remove")
     assert "left as it is" in child(dialog, "model_remove_dialog").informativeText()
     click(qtbot, dialog, "model_remove_yes")

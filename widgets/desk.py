@@ -231,7 +231,7 @@ class Desk(QObject):
 
     def show_models(self) -> None:
         """Open the list of models."""
-        dialog = ModelDialog(self.page.window())
+        dialog = ModelDialog(self.page.window(), self.review.reviewer.text().strip())
         dialog.changed.connect(lambda: self.predict.set_models(known_models()))
         dialog.failed.connect(self.failed)
         dialog.open()

@@ -39,14 +39,15 @@ class ModelDialog(QDialog):
     """Models on the left, the chosen one described on the right.
 
     `changed` comes when there are other models, or other defaults, than before. Models are read in a worker; one that
-    is damaged, or tries to do harm, is told and not added.
+    is damaged, or tries to do harm, is told and not added. `who` is the person who may change a default.
     """
 
     changed = Signal()
     failed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, who: str = "") -> None:
         super().__init__(parent)
+        self._who = who
         self.setObjectName("model_dialog")
         self.setWindowTitle(tr("Models"))
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -107,6 +108,10 @@ class ModelDialog(QDialog):
               tr("For images whose description names this body site, unless you choose another"))  # fmt: skip
         self.default.setAutoDefault(False)
         self.default.clicked.connect(self._on_default)
+        self.back = QPushButton()
+        named(self.back, "model_back", tr("Make the model before the default of the body site again"))
+        self.back.setAutoDefault(False)
+        self.back.clicked.connect(self._on_back)
         self.text = QLabel()
         named(self.text, "model_text", tr("What is being done"))
         self.text.setWordWrap(True)
@@ -135,6 +140,7 @@ class ModelDialog(QDialog):
         row.addWidget(label)
         row.addWidget(self.site)
         row.addWidget(self.default)
+        row.addWidget(self.back)
         row.addStretch(1)
         right.addLayout(row)
         both = QHBoxLayout()
@@ -203,7 +209,13 @@ class ModelDialog(QDialog):
     def _on_default(self) -> None:
         entry, site = self._entry(), self.site.currentData()
         if entry is not None:
-            self._call(lambda: library.set_default(site, entry.name), entry.name)
+            self._call(lambda: library.set_default(site, entry.name, self._who), entry.name)
+
+    def _on_back(self) -> None:
+        site = self.site.currentData()
+        former = library.former_default(site)
+        if former:
+            self._call(lambda: library.set_default(site, former, self._who), former)
 
     def _call(self, action: Callable[[], None], show: str = "") -> None:
         if not self.runner.running:
@@ -258,6 +270,14 @@ class ModelDialog(QDialog):
         free = not self.runner.running
         self.default.setText(tr("It is the default") if is_default else tr("Make it the default"))
         self.default.setEnabled(entry is not None and not is_default and free)
+        former, change = library.former_default(site), library.last_change(site)
+        self.back.setText(tr("Put {model} back").format(model=former))
+        self.back.setVisible(bool(former))
+        self.back.setEnabled(free)
+        if change is not None:
+            self.back.setToolTip(tr("{model} is the default since {when}{who}").format(
+                model=change.name, when=change.when[:10], who=tr(", by {who}").format(who=change.who)
+                if change.who else ""))  # fmt: skip
         self.remove.setEnabled(entry is not None and entry.kind != "bundled" and free)
 
     def _show_running(self, text: str) -> None:
@@ -266,7 +286,7 @@ class ModelDialog(QDialog):
         for widget in (self.bar, self.stop):
             widget.setVisible(running)
         self.bar.setRange(0, 0 if running else 1)
-        for widget in (self.add_folder, self.add_zip, self.default, self.remove):
+        for widget in (self.add_folder, self.add_zip, self.default, self.back, self.remove):
             widget.setEnabled(not running)
         if not running:
             self._show()
