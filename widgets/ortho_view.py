@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from numpy.typing import ArrayLike
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QHideEvent, QImage, QKeyEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
@@ -13,6 +13,7 @@ from contourdesk.app.geometry import Grid
 from contourdesk.app.places import central_voxel, end_voxel
 from contourdesk.app.review import Change, ReviewSession
 from contourdesk.app.structures import Mask
+from contourdesk.widgets.following import Following
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.plane_view import PlaneView
 from contourdesk.widgets.tool import Tool
@@ -27,8 +28,6 @@ from contourdesk.widgets.window_presets import default_window
 PLANES = ("axial", "sagittal", "coronal")
 SURFACES = "surfaces"
 _BRUSH_STEP = 1.15
-_BEHIND_MS = 15  # a frame: so far the planes that nobody points at are behind, and each other
-_BEHIND_STROKE_MS = 80  # the same while a stroke is drawn
 _UNSEEN = ("decided", "renamed", "locked", "regrouped")  # changes that the pictures don't show
 
 
@@ -56,9 +55,6 @@ class OrthoView(QWidget):
         self._state = ViewState()
         self._editor = Editor(self._state, self)
         self._editor.changed.connect(self._redraw_sketch)
-        self._behind: list[str] = []  # planes that still show what was before
-        self._catching_up = QTimer(self, singleShot=True)
-        self._catching_up.timeout.connect(self._catch_up)
         self._editor.error.connect(self.error)
         self._editor.cross_wanted.connect(self._move_cross)
         self._editor.maximise_wanted.connect(self.toggle_maximised)
@@ -66,6 +62,7 @@ class OrthoView(QWidget):
         self._closed = False
         self._current = "axial"
         self.planes = {name: PlaneView(name, self._state) for name in PLANES}
+        self._following = Following(self.planes, self)
         self._build_layout()
         for view in self.planes.values():
             self._connect(view)
@@ -376,27 +373,13 @@ class OrthoView(QWidget):
     def _redraw_sketch(self) -> None:
         """Show what is being drawn."""
         if not self._closed:
-            self.planes[self._current].refresh()
-            self._follow(_BEHIND_STROKE_MS)
+            self._following.draw(self._current, stroke=True)
 
     def _redraw(self) -> None:
         """Show a change: at once in the plane under the mouse, one frame later in each of the others."""
         if not self._closed:
-            self.planes[self._current].refresh()
+            self._following.draw(self._current)
             self.surfaces.refresh()
-            self._follow(_BEHIND_MS)
-
-    def _follow(self, wait_ms: int) -> None:
-        self._behind += [name for name in self.planes if name != self._current and name not in self._behind]
-        if not self._catching_up.isActive():  # or a drag that never rests would keep the others from following
-            self._catching_up.start(wait_ms)
-
-    def _catch_up(self) -> None:
-        """Draw one plane that is behind; the next one has its turn after the window had time for the mouse."""
-        if self._behind and not self._closed:
-            self.planes[self._behind.pop(0)].refresh()
-            if self._behind:
-                self._catching_up.start(_BEHIND_MS)
 
     def _on_hover(self, name: str, index: tuple[float, float, float] | None) -> None:
         if index is None or self.session is None:
@@ -412,8 +395,7 @@ class OrthoView(QWidget):
 
     def screenshot(self) -> QImage:
         """The views as they are on the screen when all have followed."""
-        for name in self._behind:
-            self.planes[name].refresh()
+        self._following.finish()
         return self.grab().toImage()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -425,6 +407,7 @@ class OrthoView(QWidget):
         """Free the canvases; call it before the window goes. The widget is of no use after it."""
         if not self._closed:
             self._closed = True
+            self._following.stop()
             self.set_session(None)
             for view in self.planes.values():
                 view.close_view()
