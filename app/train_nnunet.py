@@ -259,7 +259,7 @@ class NnunetLog:
 
     def read(self, line: str) -> TrainingProgress | None:
         """The progress that a line tells, None for an empty one."""
-        text = re.sub(r"^\d{4}-\d\d-\d\d [\d:.]+: ", "", line.strip())
+        text = re.sub(r"^\d{4}-\d\d-\d\d [\d:.]+:(\s|$)", "", line.strip()).strip()
         if not text:
             return None
         self._last = [*self._last[-20:], text]
