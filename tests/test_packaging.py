@@ -60,13 +60,21 @@ def test_wheel_misses_no_file(in_wheel: set[str]) -> None:
     assert {f"contourdesk/{name}" for name in tracked(*FOLDERS)} <= in_wheel
 
 
+def test_wheel_holds_the_manual(in_wheel: set[str]) -> None:
+    """All that the window shows under Help: pages, pictures, and what they link to."""
+    assert {
+        f"contourdesk/help/{name}" for name in tracked("docs", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
+    } <= in_wheel
+
+
 def test_wheel_runs_from_elsewhere(built: Path, tmp_path: Path) -> None:
     """Unpacked alone, it finds its own modules and resources and not those of this tree."""
     with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path / "site")
     code = (
-        "import contourdesk, contourdesk.app.geometry as g; from importlib.resources import files;"
-        "print(contourdesk.__file__, g.__file__, files('contourdesk.resources'), sep='\\n')"
+        "import contourdesk, contourdesk.app.geometry as g, contourdesk.app.handbook as h;"
+        "from importlib.resources import files; h.contents();"
+        "print(contourdesk.__file__, g.__file__, files('contourdesk.resources'), h.handbook_root(), sep='\\n')"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run(
