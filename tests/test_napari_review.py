@@ -10,6 +10,7 @@ import pytest
 from hands import load, structure
 from napari._qt.qt_viewer import QtViewer
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
 from phantoms import CtPhantom
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
@@ -102,9 +103,15 @@ def test_a_review_in_a_stock_napari(qtbot, viewer, make_ct: MakeCt, tmp_path: Pa
     viewer.close()  # saves and lets go, though the window goes without asking the dock
     assert dock.session is None
     assert [s.decision.state for s in run(load_review(folder)).structures] == ["unreviewed", "accepted"]
+    again = run(read_layers(folder))[0]  # a review folder opens as layers too
+    assert [one[2] for one in again] == ["image", "labels", "labels"]
+    assert [one[1]["features"]["structure"][1] for one in again[1:]] == ["First", "Second"]
 
 
-def test_an_image_of_another_reader_can_be_reviewed(qtbot, viewer) -> None:
+def test_an_image_of_another_reader_can_be_reviewed(qtbot, viewer, tmp_path: Path) -> None:
+    (tmp_path / "nothing").mkdir()
+    assert viewer.open(tmp_path / "nothing", plugin="contourdesk") == []  # no dialog of other readers, but our words
+    assert "is empty. Choose the folder that holds the CT" in notification_manager.records[-1].message
     hu = np.full((5, 20, 18), -900, np.int16)
     hu[1:4, 5:15, 4:14] = 40
     viewer.add_image(hu, scale=(3, 1, 1), name="scan")
