@@ -236,7 +236,12 @@ class OperationsPanel(QWidget):
         self._made = (self._asked, mask)
         grid = self._session.structures.grid
         before, after = structure.mask.count * grid.voxel_ml, mask.count * grid.voxel_ml
-        self._say(tr("{tip} {before:.2f} → {after:.2f} ml.").format(tip=tr(operation.tip), before=before, after=after))
+        if mask.equals(structure.mask):  # most often a length below a voxel's
+            voxel = " × ".join(f"{mm:.3g}" for mm in grid.spacing_mm)
+            self._say(tr("Nothing would change. A voxel is {voxel} mm.").format(voxel=voxel), "warning")
+        else:
+            told = tr("{tip} {before:.2f} → {after:.2f} ml.")
+            self._say(told.format(tip=tr(operation.tip), before=before, after=after))
         self._view.set_proposal(mask)
         self._reveal()
         if self._apply_when_ready:
