@@ -246,7 +246,7 @@ class EvaluateDialog(QDialog):
         doubts = list(e.warnings)
         if e.failed:
             first = next(iter(e.failed.items()))
-            doubts.append(tr("{count} cases failed, such as {case}: {why}").format(
+            doubts.append(tr("Cases that failed: {count}, such as {case}: {why}").format(
                 count=len(e.failed), case=first[0], why=first[1]))  # fmt: skip
         self.doubts.setText("\n".join(doubts))
         self.doubts.setVisible(bool(doubts))

@@ -127,7 +127,7 @@ class Learning(QObject):
         if found is None:
             w.statusBar().showMessage(tr("Stopped. The proposals that were made are kept."), 15_000)
             return
-        told = tr("{count} cases got proposals.").format(count=found.count)
+        told = tr("Cases with new proposals: {count}.").format(count=found.count)
         for place, why in found.failed.items():
             told += " " + tr("{case}: {why}").format(case=place.name, why=why)
         w.statusBar().showMessage(told, 30_000)

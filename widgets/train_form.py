@@ -269,7 +269,7 @@ class TrainForm(QWidget):
         if s is None:
             self.told.setText(problem or tr("An nnU-Net raw dataset, such as the export of reviews makes."))
         else:
-            told = tr("{cases} cases of {patients} patients, {organs} organs.").format(
+            told = tr("Cases: {cases}, patients: {patients}, organs: {organs}.").format(
                 cases=s.cases, patients=s.patients, organs=len(s.known)
             )
             if s.partly:
@@ -286,7 +286,7 @@ class TrainForm(QWidget):
         blocked = self.fold.blockSignals(True)
         self.fold.clear()
         for number, count in enumerate(folds):
-            self.fold.addItem(tr("fold {number}: {count} cases").format(number=number, count=count), str(number))
+            self.fold.addItem(tr("fold {number}, cases: {count}").format(number=number, count=count), str(number))
         if not folds:
             self.fold.addItem(tr("a tenth of the patients, from ten patients on"), "0")
         self.fold.addItem(tr("nobody: all are trained on"), "all")
