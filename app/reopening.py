@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from contourdesk.app.reviews import CASE
 
 @dataclass(frozen=True)
 class ReviewState:
-    """`exists`: a review was saved there; `unsaved`: its journal has edits that the save has not; `holder`: at work."""
+    """`exists`: a review was saved there; `unsaved`: its journal has edits that the save has not; `holder`: at work.
+
+    `untouched`: nobody has worked on it; a model has proposed, see `propose_many`.
+    """
 
     exists: bool
     unsaved: bool = False
     holder: Holder | None = None
+    untouched: bool = False
 
 
 def review_state(folder: Path) -> Job[ReviewState]:
@@ -30,9 +35,18 @@ def review_state(folder: Path) -> Job[ReviewState]:
             holder = None
         if not (folder / CASE).exists():
             return ReviewState(False, holder=holder)
-        return ReviewState(True, needs_recovery(folder), holder)
+        return ReviewState(True, needs_recovery(folder), holder, _is_untouched(folder))
     except OSError as error:
         raise UserError(f"{folder} can't be read ({error.strerror}).", "Check that the drive is there.") from error
+
+
+def _is_untouched(folder: Path) -> bool:
+    try:
+        read = json.loads((folder / CASE).read_text("utf-8"))
+        states = [s["header"]["decision"]["state"] for s in read["structures"]]
+        return not read["reviewer"] and not any(state != "unreviewed" for state in states)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # opening says what is wrong with it
 
 
 def load_all(folder: Path) -> Job[tuple[SavedReview, Holder | None]]:

@@ -83,4 +83,8 @@ def test_proposals_overnight_and_the_order_they_give(qtbot, monkeypatch, tmp_pat
     assert {s.provenance.source for s in saved.structures} == {"model"}
     assert not verify(first.review)
     assert set(unsure_in(first.review)) <= {"Brainstem", "Parotid_R", "Bone_Mandible"}
+    click(qtbot, window, "worklist_next")  # no question: there is nothing that could be begun anew
+    qtbot.waitUntil(lambda: window.reviewing, timeout=30_000)
+    assert window.autosave.folder == first.review
+    assert window.session.reviewer == "Dr Test"
     assert window.close()

@@ -166,7 +166,7 @@ class CaseOpening(QObject):
             self._begin(ReviewSession(case, self._reviewer()), folder, ())
         elif state.unsaved:
             self._ask_recovery(case, folder)
-        elif self._review is not None:
+        elif self._review is not None or state.untouched:
             self._load(case, folder, recover=False)
         else:
             self._ask_reopen(case, folder)
