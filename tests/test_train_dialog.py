@@ -44,7 +44,7 @@ def test_a_training_outlives_the_window_is_found_again_stopped_resumed_and_its_m
     window.made["learn_train"].trigger()
     dialog = child(window, "train_dialog")
     qtbot.waitUntil(lambda: dialog.form.summary is not None, timeout=10_000)
-    assert child(dialog, "train_summary").text().startswith("3 cases of 3 patients, 3 organs.")
+    assert child(dialog, "train_summary").text().startswith("Cases: 3, patients: 3, organs: 3.")
     organs = child(dialog, "train_organs")
     assert [organs.item(y, 1).text() for y in range(3)] == ["3 of 3", "3 of 3", "2 of 3"]
     out = tmp_path / "model"

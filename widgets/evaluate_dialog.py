@@ -33,7 +33,7 @@ from contourdesk.widgets.language import tr
 from contourdesk.widgets.model_choice import ModelChoice
 from contourdesk.widgets.path_row import PathRow
 from contourdesk.widgets.promotion import Promotion
-from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.theme import em, level_labels, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
 
 _ROLES = {"better": "good", "worse": "warning", "better, but": "warning"}
@@ -131,6 +131,7 @@ class EvaluateDialog(QDialog):
         row.addWidget(QLabel(tr("B, the new one")))
         row.addWidget(self.b, 1)
         form.addRow(tr("Model A"), row)
+        level_labels(form)
         row = QHBoxLayout()
         row.addWidget(self.text, 1)
         row.addWidget(self.stop)

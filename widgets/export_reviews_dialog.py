@@ -40,7 +40,7 @@ from contourdesk.widgets.exported_list import ExportedList
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.path_row import PathRow
-from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.theme import em, level_labels, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
 
 
@@ -165,7 +165,7 @@ class ExportReviewsDialog(QDialog):
         layout.setSpacing(em(self, 0.45))
         row = QHBoxLayout()
         row.addWidget(_heading(tr("Reviews")))
-        row.addSpacing(em(self, 1))
+        row.setSpacing(em(self, 1.2))
         for button in self.which.values():
             row.addWidget(button)
         row.addStretch(1)
@@ -180,10 +180,12 @@ class ExportReviewsDialog(QDialog):
         form.addRow(tr("Overlaps"), self.overlaps)
         form.addRow(tr("Names"), self.names)
         both = QHBoxLayout()
+        both.setSpacing(em(self, 1.2))
         both.addWidget(self.ignore)
         both.addWidget(self.deface)
         both.addStretch(1)
         form.addRow("", both)
+        level_labels(form)
         layout.addWidget(self.training)
         where = QHBoxLayout()
         where.addWidget(_heading(tr("Where")))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QPalette, QPixmap, QScreen
-from qtpy.QtWidgets import QApplication, QLabel, QStyleFactory, QWidget
+from qtpy.QtWidgets import QApplication, QFormLayout, QLabel, QStyleFactory, QWidget
 
 RESOURCES = Path(str(files("contourdesk.resources")))
 _BASE_POINTS = 10.0
@@ -195,6 +195,15 @@ def set_role(widget: QWidget, role: str) -> None:
     widget.setProperty("role", role)
     widget.style().unpolish(widget)
     widget.style().polish(widget)
+
+
+def level_labels(form: QFormLayout) -> None:
+    """Let the labels of a form stand level with the middle of their fields, whatever these are made of."""
+    for row in range(form.rowCount()):
+        label = form.itemAt(row, QFormLayout.ItemRole.LabelRole)
+        field = form.itemAt(row, QFormLayout.ItemRole.FieldRole)
+        if label is not None and field is not None and label.widget() is not None:
+            label.widget().setMinimumHeight(field.sizeHint().height())
 
 
 def named(widget: QWidget, name: str, accessible: str = "", tip: str = "") -> QWidget:

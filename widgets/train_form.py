@@ -30,7 +30,7 @@ from contourdesk.widgets.language import tr
 from contourdesk.widgets.model_choice import ModelChoice
 from contourdesk.widgets.path_row import PathRow
 from contourdesk.widgets.predict_panel import DEVICES
-from contourdesk.widgets.theme import em, ink, named, set_role
+from contourdesk.widgets.theme import em, ink, level_labels, named, set_role
 
 NETWORKS = (
     ("nnU-Net, 3D", "nnunet"),
@@ -126,6 +126,7 @@ class TrainForm(QWidget):
         row.addWidget(self.device, 1)
         form.addRow(tr("Time, device"), row)
         form.addRow(tr("Model folder"), self.out)
+        level_labels(form)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(em(self, 0.4))
