@@ -42,7 +42,7 @@ docs:
 
 screenshots:
 	@packaging/setup.sh test
-	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots
+	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots --more
 	@mkdir -p docs/images
 	@cp work/screenshots/*.png docs/images/
 

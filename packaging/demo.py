@@ -1,6 +1,6 @@
 """Do the main job through the real window: open, segment, correct, accept, export; pictures on the way.
 
-    python packaging/demo.py OUT [--case PATH] [--model FOLDER] [--size 1920x1080]
+    python packaging/demo.py OUT [--case PATH] [--model FOLDER] [--size 1920x1080] [--more]
 
 ``make run`` calls it where there is no display (under Xvfb), and ``make screenshots`` to make the pictures in docs.
 Settings and the review go under OUT too, so nothing of the user's is touched.
@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from demo_panels import take_pictures
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDialog, QPushButton, QWidget
 
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 
 
 class Tour:
@@ -66,7 +67,7 @@ class Tour:
 
     def picture(self, name: str) -> Path:
         """Save what is on the screen, canvases included."""
-        QTest.qWait(700)
+        QTest.qWait(1500)
         path = self.out / f"{name}.png"
         place = self.window.frameGeometry()
         shot = self.window.screen().grabWindow(0, place.x(), place.y(), place.width(), place.height())
@@ -81,6 +82,7 @@ def main() -> int:
     parser.add_argument("--case", type=Path, help="images to open instead of the sample case")
     parser.add_argument("--model", type=Path, help="model folder instead of the bundled one")
     parser.add_argument("--size", default="1600x900", help="size of the window in pixels")
+    parser.add_argument("--more", action="store_true", help="pictures of the other windows, too")
     options = parser.parse_args()
     out: Path = options.out.absolute()
     if out.exists():
@@ -137,6 +139,8 @@ def main() -> int:
     tour.wait("Exporting", lambda: not dialog.runner.running and "Checked" in dialog.report.text())
     tour.picture("export")
     dialog.findChild(QPushButton, "export_close").click()
+    if options.more:
+        take_pictures(tour, out)
     window.close()
 
     rtstruct = next((out / "export").rglob("RTSTRUCT*.dcm"))

@@ -254,6 +254,7 @@ class WorklistPage(QWidget):
             item = self._folders.takeAt(0)
             widget = item.widget() if item is not None else None
             if widget is not None:
+                widget.hide()  # until it goes it would lie over the page
                 widget.deleteLater()
         for number, folder in enumerate(folders):
             chip = QPushButton(folder.name or str(folder))
