@@ -132,7 +132,7 @@ class CurvesPlot(QWidget):
             painter.setPen(ink("text-muted"))
             box = QRectF(0, at.y() - line / 2, area.left() - line * 0.4, line)
             painter.drawText(box, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, f"{y:g}")
-        for x in ticks(*x_range, max(2, int(area.width() / (line * 4.5)))):
+        for x in (x for x in ticks(*x_range, max(2, int(area.width() / (line * 4.5)))) if x == round(x)):
             at = place.at(x, y_range[0])
             painter.setPen(QPen(ink("line"), 1))
             painter.drawLine(QPointF(at.x(), area.top()), QPointF(at.x(), area.bottom()))

@@ -143,8 +143,13 @@ class EvaluateDialog(QDialog):
         layout.addLayout(row)
         layout.addWidget(self.bar)
         layout.addWidget(self.results, 1)
-        self._room = QWidget()  # keeps what is chosen at the top while there are no results
-        set_role(self._room, "plain")
+        self._room = QLabel(
+            tr("How good is a model on cases that it was not trained on, and is a new one (B) better than the old (A)?\n"
+               "Only organs that a person contoured or accepted count.")
+        )  # fmt: skip
+        self._room.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._room.setWordWrap(True)
+        set_role(self._room, "muted")
         layout.addWidget(self._room, 1)
         self._build_results()
         self.resize(em(self, 58), em(self, 36))
