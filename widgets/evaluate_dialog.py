@@ -144,7 +144,7 @@ class EvaluateDialog(QDialog):
         layout.addWidget(self.bar)
         layout.addWidget(self.results, 1)
         self._room = QLabel(
-            tr("How good is a model on cases that it was not trained on, and is a new one (B) better than the old (A)?\n"
+            tr("How good is a model on cases that it was not trained on, and is a new one (B) better?\n"
                "Only organs that a person contoured or accepted count.")
         )  # fmt: skip
         self._room.setAlignment(Qt.AlignmentFlag.AlignCenter)
