@@ -58,6 +58,11 @@ def test_manifest_is_valid_and_found() -> None:
     assert manifest.display_name == "Contourdesk"
     assert {r.command for r in manager.iter_compatible_readers(["a.nii.gz"])} == {"contourdesk.read"}
     assert not list(manager.iter_compatible_readers(["a.tif"]))  # other plugins' files are left to them
+    assert manager.get_writer("x", ["labels"])[0] is None  # napari's own choice for labels alone stays what it is
+    named = {"rt.dcm": "write_rtstruct", "a.seg.dcm": "write_seg", "dataset.json": "write_training"}
+    for name, command in named.items():
+        writer, _ = manager.get_writer(name, ["image", "labels", "labels"])
+        assert writer is not None and writer.command == f"contourdesk.{command}"
     manifest.validate_imports()
 
 
