@@ -25,7 +25,7 @@ highlight_language = "none"
 
 html_theme = "furo"
 html_title = f"Contourdesk {version}"
-html_favicon = html_logo = str(ROOT / "resources" / "icons" / "contourdesk.svg")
+html_favicon = str(ROOT / "resources" / "icons" / "contourdesk.svg")
 html_theme_options = {"top_of_page_buttons": []}
 html_extra_path = ["index.html"]  # the site's root leads to docs/
 html_copy_source = False
