@@ -1,5 +1,5 @@
 # make run    set up, and open the sample case (with no display: do the main job on it under Xvfb, results in work/demo)
-# make test   set up, and run the tests; make test ARGS="-k geometry" runs some of them
+# make test   set up, and run the tests in two processes; make test ARGS="-k geometry -n 0" runs some of them in one
 # make lint   ruff and mypy
 # make package   the desktop program, with a Python of its own, in dist/contourdesk (docs/desktop.md)
 # make deb   that as a package for Debian and Ubuntu
@@ -25,7 +25,7 @@ endif
 
 test:
 	@packaging/setup.sh test
-	@$(if $(HAS_DISPLAY),,$(XVFB)) .venv/bin/python -m pytest $(ARGS)
+	@$(if $(HAS_DISPLAY),,$(XVFB)) .venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint:
 	@packaging/setup.sh test
