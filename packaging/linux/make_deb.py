@@ -29,6 +29,7 @@ Architecture: {architecture}
 Maintainer: The Contourdesk contributors <maintainers@contourdesk.example>
 Installed-Size: {kilobytes}
 Depends: {depends}
+Recommends: libwayland-cursor0, libwayland-egl1
 Section: science
 Priority: optional
 Homepage: https://contourdesk.example
@@ -64,9 +65,7 @@ def dependencies(built: Path) -> list[str]:
         owners = subprocess.run(["dpkg", "-S", f"*/{place.name}"], capture_output=True, text=True, check=False).stdout
         packages |= {line.split(":")[0] for line in owners.splitlines() if line.endswith(place.name)}
     packages.discard("libc6")
-    # Ubuntu 24.04 and Debian 13 renamed some libraries to NAMEt64; either will do.
-    either = [p if p.endswith("t64") or not p.startswith("libglib2.0") else f"{p} | {p}t64" for p in packages]
-    return [f"libc6 (>= {glibc[0]}.{glibc[1]})", *sorted(either)]
+    return [f"libc6 (>= {glibc[0]}.{glibc[1]})", *sorted(packages)]
 
 
 def _is_elf(path: Path) -> bool:
