@@ -43,6 +43,7 @@ docs:
 screenshots:
 	@packaging/setup.sh test
 	@$(XVFB) .venv/bin/python packaging/demo.py work/screenshots --more
+	@$(XVFB) .venv/bin/python packaging/plugin_picture.py work/screenshots
 	@mkdir -p docs/images
 	@cp work/screenshots/*.png docs/images/
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 1800
+TIMEOUT_S = 600
 
 
 def wait(what: str, condition: Callable[[], bool]) -> None:
@@ -28,17 +28,31 @@ def wait(what: str, condition: Callable[[], bool]) -> None:
             raise SystemExit(f"{what}: nothing happened in {TIMEOUT_S} s.")
 
 
+def air_inside(values: Any) -> Any:
+    """Air that does not reach the edge of its slice: bool (z, y, x) from HU."""
+    import numpy as np
+    from scipy import ndimage
+
+    out = np.zeros(values.shape, bool)
+    for k, plane in enumerate(values):
+        parts, _ = ndimage.label(plane < -300)
+        edge = np.unique(np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]]))
+        out[k] = (parts > 0) & ~np.isin(parts, edge)
+    return out
+
+
 def review_sample(viewer: Any) -> Any:
-    """Open the sample case and the dock, segment, accept one structure; returns the dock."""
+    """Open the sample case and the dock, make structures by thresholds, accept one; returns the dock."""
+    from contourdesk.app.structures import Mask
+
     viewer.open_sample("contourdesk", "head-neck")
     _, dock = viewer.window.add_plugin_dock_widget("contourdesk", "Review")
     dock.review_layer()
     wait("The review", lambda: dock.session is not None)
-    dock.desk.predict.options.mirroring.setChecked(False)  # one pass is enough for a picture
-    dock.desk.predict.start()
-    wait("The segmentation", lambda: not dock.desk.predict.running and len(dock.session.structures) > 0)
-    first = dock.session.structures.items[0]
-    dock.desk.table.set_active(first.id)
+    values = dock.session.case.volume.array
+    for name, bits in (("Bone", values > 250), ("Air in the body", air_inside(values))):
+        made = dock.session.add(name, mask=Mask.from_dense(bits))
+        dock.desk.table.set_active(made)
     dock.desk.review.decide("accepted")
     dock.toggle_views()
     dock.desk.centre()
@@ -63,7 +77,7 @@ def main() -> int:
     viewer = napari.Viewer()
     viewer.window.resize(1440, 860)
     review_sample(viewer)
-    QTest.qWait(3000)
+    QTest.qWait(2000)
     viewer.window.screenshot(str(out / "plugin.png"), canvas_only=False, flash=False)
     viewer.close()
     print(out / "plugin.png")
