@@ -33,6 +33,9 @@ DIALOGS = (
     "case_audit",
     "about",
     "reading_begin",
+    "learn_train",
+    "learn_evaluate",
+    "help_doctor",
 )
 
 
