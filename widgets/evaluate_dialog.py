@@ -152,7 +152,7 @@ class EvaluateDialog(QDialog):
         set_role(self._room, "muted")
         layout.addWidget(self._room, 1)
         self._build_results()
-        self.resize(em(self, 58), em(self, 36))
+        self.resize(em(self, 58), em(self, 42))
 
     def _build_results(self) -> None:
         layout = QVBoxLayout(self.results)
@@ -217,7 +217,7 @@ class EvaluateDialog(QDialog):
         self.button.setEnabled(not running and not reason)
         for widget in (self.cases, self.split, self.a, self.b):
             widget.setEnabled(not running)
-        if not running:
+        if not running and (reason or not self.results.isVisibleTo(self)):
             self.text.set_full_text(reason)
             set_role(self.text, "muted")
 

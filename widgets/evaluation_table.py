@@ -103,6 +103,8 @@ def _dress(table: QTableWidget) -> None:
     table.verticalHeader().hide()
     table.verticalHeader().setDefaultSectionSize(em(table, 1.6))
     table.horizontalHeader().setHighlightSections(False)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    table.setMinimumHeight(em(table, 8))
 
 
 def _one(e: Evaluation) -> tuple[list[str], list[list[str]]]:
