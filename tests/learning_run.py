@@ -24,6 +24,7 @@ from contourdesk.app.learning_order import scores, unsure_of
 from contourdesk.app.naming import label_key
 from contourdesk.app.opening import open_path
 from contourdesk.inference.nnunet import load_models
+from contourdesk.inference.options import Options
 from contourdesk.inference.predict import predict
 
 
@@ -37,7 +38,7 @@ def measure(model: Path, data: Path, split: str) -> tuple[dict[str, dict[str, fl
     for path in sorted((data / f"images{split}").glob("*_0000.nii.gz")):
         name = path.name.removesuffix("_0000.nii.gz")
         case = run(open_path(path))
-        found = run(predict(case.volume, loaded, "cpu"))
+        found = run(predict(case.volume, loaded, "cpu", Options(probabilities=True)))
         unsure[name] = {s.name: unsure_of(found.confidence[s.id]) for s in found if s.id in found.confidence}
         truth = sitk.DICOMOrient(sitk.ReadImage(str(data / f"labels{split}" / f"{name}.nii.gz")), "LPS")
         array = sitk.GetArrayFromImage(truth)
@@ -71,15 +72,16 @@ def main() -> None:
     names = sorted(set(worse) & set(order))
     a, b = (np.array([values[name] for name in names]) for values in (order, worse))
     ranks = [np.argsort(np.argsort(v)) for v in (a, b)]
+    count = min(options.first, len(names))
     chance = np.random.default_rng(0)
     rho = float(np.corrcoef(*ranks)[0, 1])
     shuffled = [np.corrcoef(ranks[0], chance.permutation(ranks[1]))[0, 1] for _ in range(5000)]
-    first = b[np.argsort(-a)[: options.first]].mean()
-    drawn = [chance.choice(b, options.first, replace=False).mean() for _ in range(5000)]
+    first = b[np.argsort(-a)[:count]].mean()
+    drawn = [chance.choice(b, count, replace=False).mean() for _ in range(5000)]
     p = np.mean(np.array(shuffled) >= rho)
     print(f"{len(names)} cases; rank correlation of score and missing Dice {rho:.2f}, p {p:.4f}")
     print(
-        f"the first {options.first}: Dice {first:.3f} below their organs' means; at random {np.mean(drawn):.3f} "
+        f"the first {count}: Dice {first:.3f} below their organs' means; at random {np.mean(drawn):.3f} "
         f"(95 % of draws {np.percentile(drawn, 2.5):.3f} to {np.percentile(drawn, 97.5):.3f})"
     )
 
