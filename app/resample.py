@@ -89,7 +89,8 @@ class Resample:
         high = np.minimum(low + 1, len(self.planes) - 1)
         gap = self.plane_at[high] - self.plane_at[low]
         above = np.arange(self.grid.shape[0]) - self.plane_at[low]
-        return np.where((gap > 0) & (above > 0), above / np.where(gap > 0, gap, 1), 0.0)
+        share = np.where((gap > 0) & (above > 0), above / np.where(gap > 0, gap, 1), 0.0)
+        return np.round(share, 9)  # half way is half way whatever the last bit says, on every processor
 
     @cached_property
     def slice_shift(self) -> Float:

@@ -237,7 +237,9 @@ def test_a_process_that_dies_takes_nothing_with_it(tmp_path: Path):
 @signals
 def test_ctrl_c_ends_the_processes(tmp_path: Path):
     code = (
-        "import sys; from pathlib import Path; from batch_helpers import wait_long;"
+        # As in a terminal: what runs behind a shell has been told to ignore Ctrl+C.
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from pathlib import Path; from batch_helpers import wait_long;"
         "from contourdesk.app.batch_local import run_here; list(run_here(wait_long, [Path(sys.argv[1])]))"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}

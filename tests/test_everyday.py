@@ -39,6 +39,18 @@ DIALOGS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_look(qapp):
+    """Give the application the look back that tests in other files reckon with."""
+    style, font, palette, sheet = qapp.style().objectName(), qapp.font(), qapp.palette(), qapp.styleSheet()
+    yield
+    if qapp.styleSheet() != sheet:
+        qapp.setStyleSheet(sheet)
+        qapp.setStyle(style)
+        qapp.setFont(font)
+        qapp.setPalette(palette)
+
+
 @pytest.fixture
 def window(qtbot, monkeypatch, tmp_path):
     window = open_window(qtbot, monkeypatch, tmp_path / "home")

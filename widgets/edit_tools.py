@@ -77,7 +77,8 @@ class EditTools(QWidget):
         small.setPointSizeF(small.pointSizeF() * 0.88)
         for n, tool in enumerate(self._view.tools[kind.id] for kind in TOOLS):
             button = QToolButton()
-            named(button, f"tool_{tool.id}", tr(tool.tip))
+            tip = tr(tool.tip)
+            named(button, f"tool_{tool.id}", tip, f"{tip} ({tool.shortcut})" if tool.shortcut else tip)
             button.setText(tr(tool.text))
             button.setFont(small)
             button.setIcon(icon(tool.icon))
