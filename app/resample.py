@@ -90,7 +90,8 @@ class Resample:
         gap = self.plane_at[high] - self.plane_at[low]
         above = np.arange(self.grid.shape[0]) - self.plane_at[low]
         share = np.where((gap > 0) & (above > 0), above / np.where(gap > 0, gap, 1), 0.0)
-        return np.asarray(np.round(share, 9), np.float64)  # half way is half way whatever the last bit says, on every processor
+        # Half way is half way whatever the last bit says, on every processor.
+        return np.asarray(np.round(share, 9), np.float64)
 
     @cached_property
     def slice_shift(self) -> Float:
