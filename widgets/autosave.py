@@ -16,7 +16,7 @@ from contourdesk.app.jobs import Job, run
 from contourdesk.app.journal import Journal
 from contourdesk.app.record_keeper import RecordKeeper
 from contourdesk.app.rescue import Kept, Place, keep
-from contourdesk.app.review import ReviewSession
+from contourdesk.app.review import Change, ReviewSession
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.language import tr
 
@@ -87,6 +87,12 @@ class Autosave(QObject):
     def changed(self) -> bool:
         """Whether there is something that the last save has not."""
         return self.session is not None and (self.session.revision != self._saved or self.journal is None)
+
+    def follow(self, change: Change) -> None:
+        """Save a decision at once, and anything else in a moment."""
+        if change.what == "decided":
+            self.save_now()
+        self.note_change()
 
     def note_change(self) -> None:
         """Say that there is something to save."""

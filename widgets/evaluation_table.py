@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from contourdesk.app.evaluation import Interval, Score, worst
 from contourdesk.app.evaluation_files import Evaluation
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, ink, named
+from contourdesk.widgets.theme import em, ink, named, plain_table
 
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _FINDINGS = {"better": "good", "worse": "bad"}
@@ -93,17 +93,7 @@ class WorstTable(QTableWidget):
 
 
 def _dress(table: QTableWidget) -> None:
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-    table.setAlternatingRowColors(True)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
-    table.verticalHeader().setDefaultSectionSize(em(table, 1.6))
-    table.horizontalHeader().setHighlightSections(False)
-    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    plain_table(table, 1.6)
     table.setMinimumHeight(em(table, 8))
 
 

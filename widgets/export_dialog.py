@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QCloseEvent
 from qtpy.QtWidgets import (
     QCheckBox,
-    QDialog,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -31,12 +29,13 @@ from contourdesk.widgets.error_dialog import show_error
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.rtstruct_options import RtStructForm
-from contourdesk.widgets.theme import em, named, set_role
+from contourdesk.widgets.stopping_dialog import StoppingDialog
+from contourdesk.widgets.theme import em, heading, named, set_role
 
 _BY_DEFAULT = ("rtstruct", "training")
 
 
-class ExportDialog(QDialog):
+class ExportDialog(StoppingDialog):
     """Asks what and where, writes in a worker, and says what was written.
 
     It begins with `folder`, or one in the user's home, and with the planning system whose profile is called `system`.
@@ -76,16 +75,16 @@ class ExportDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(*[em(self, 1.2)] * 4)
         layout.setSpacing(em(self, 0.45))
-        layout.addWidget(_heading(tr("What")))
+        layout.addWidget(heading(tr("What")))
         layout.addLayout(self._format_grid())
         layout.addWidget(self.rtstruct)
-        layout.addWidget(_heading(tr("Which structures")))
+        layout.addWidget(heading(tr("Which structures")))
         layout.addWidget(self.accepted_only)
         layout.addWidget(self.everything)
         named(self.warning, "export_warning")
         self.warning.setWordWrap(True)
         layout.addWidget(self.warning)
-        layout.addWidget(_heading(tr("Where")))
+        layout.addWidget(heading(tr("Where")))
         row = QHBoxLayout()
         browse = QPushButton(tr("Browse…"))
         named(browse, "export_browse", tr("Choose the folder to export to"))
@@ -237,27 +236,6 @@ class ExportDialog(QDialog):
         self.close_button.setText(tr("Close"))
         self._check()
         self.resize(self.width(), max(self.height(), self.layout().totalHeightForWidth(self.width())))
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop a running export first; it says what was written, and can then be closed."""
-        if self.runner.running:
-            self.runner.cancel()
-            event.ignore()
-        else:
-            super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Escape and Close stop a running export first, too."""
-        if self.runner.running:
-            self.runner.cancel()
-        else:
-            super().reject()
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    set_role(label, "heading")
-    return label
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt, QUrl, Signal
-from qtpy.QtGui import QCloseEvent, QDesktopServices
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDialog,
     QFormLayout,
     QGridLayout,
     QHBoxLayout,
@@ -40,11 +39,12 @@ from contourdesk.widgets.exported_list import ExportedList
 from contourdesk.widgets.jobs import JobRunner
 from contourdesk.widgets.language import tr
 from contourdesk.widgets.path_row import PathRow
-from contourdesk.widgets.theme import em, level_labels, named, set_role
+from contourdesk.widgets.stopping_dialog import StoppingDialog
+from contourdesk.widgets.theme import em, heading, level_labels, named, set_role
 from contourdesk.widgets.window_parts import ElidedLabel
 
 
-class ExportReviewsDialog(QDialog):
+class ExportReviewsDialog(StoppingDialog):
     """Asks, exports in a worker, says which failed and why. Other work can go on beside it.
 
     `started` comes before reviews are read, so that the open one can be written out; `own_exported` with the formats
@@ -164,7 +164,7 @@ class ExportReviewsDialog(QDialog):
         layout.setContentsMargins(*[em(self, 1)] * 4)
         layout.setSpacing(em(self, 0.45))
         row = QHBoxLayout()
-        row.addWidget(_heading(tr("Reviews")))
+        row.addWidget(heading(tr("Reviews")))
         row.setSpacing(em(self, 1.2))
         for button in self.which.values():
             row.addWidget(button)
@@ -188,7 +188,7 @@ class ExportReviewsDialog(QDialog):
         level_labels(form)
         layout.addWidget(self.training)
         where = QHBoxLayout()
-        where.addWidget(_heading(tr("Where")))
+        where.addWidget(heading(tr("Where")))
         where.addWidget(self.folder, 1)
         layout.addLayout(where)
         layout.addWidget(self.text)
@@ -352,26 +352,3 @@ class ExportReviewsDialog(QDialog):
         self.show_button.setVisible(good)
         self.train_button.setVisible(good and TRAINING in self._how.formats)
         self.list.show_results(self._results, choose_failed=True)
-
-    # -- leaving --------------------------------------------------------------------------------------------------
-
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """Stop a running export first; it says what was written, and can then be closed."""
-        if self.runner.running:
-            self.runner.cancel()
-            event.ignore()
-        else:
-            super().closeEvent(event)
-
-    def reject(self) -> None:
-        """Escape and Close stop a running export first, too."""
-        if self.runner.running:
-            self.runner.cancel()
-        else:
-            super().reject()
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
-    set_role(label, "heading")
-    return label

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from contourdesk.app.export_job import Exported
 from contourdesk.app.worklist import Row
 from contourdesk.widgets.language import tr
-from contourdesk.widgets.theme import em, ink, named, set_role
+from contourdesk.widgets.theme import em, ink, named, plain_table, set_role
 
 
 class ExportedList(QWidget):
@@ -25,18 +25,8 @@ class ExportedList(QWidget):
         self.table = table = QTableWidget(0, 3)
         named(table, "export_reviews_table", tr("Reviews"))
         table.setHorizontalHeaderLabels([tr("Case"), tr("Accepted"), tr("Result")])
-        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        table.setAlternatingRowColors(True)
-        table.setShowGrid(False)
-        table.setWordWrap(False)
-        table.setTabKeyNavigation(False)
-        table.verticalHeader().hide()
-        table.verticalHeader().setDefaultSectionSize(em(self, 1.7))
+        plain_table(table, 1.7)
         header = table.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
         table.setColumnWidth(0, em(self, 13))
         table.setColumnWidth(1, em(self, 5.5))

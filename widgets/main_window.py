@@ -297,9 +297,7 @@ class MainWindow(QMainWindow):
     # -- following the session ------------------------------------------------------------------------------------
 
     def _on_change(self, change: Change) -> None:
-        if change.what == "decided":
-            self.autosave.save_now()
-        self.autosave.note_change()
+        self.autosave.follow(change)
         self.refresh_actions()
 
     def _on_saved_state(self, text: str, good: bool) -> None:

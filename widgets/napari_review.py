@@ -312,9 +312,7 @@ class ReviewDock(QWidget):
     # -- following ------------------------------------------------------------------------------------------------
 
     def _on_change(self, change: Change) -> None:
-        if change.what == "decided":
-            self.autosave.save_now()
-        self.autosave.note_change()
+        self.autosave.follow(change)
         self._refresh_actions()
 
     def _on_saved_state(self, text: str, good: bool) -> None:

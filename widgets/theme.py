@@ -12,7 +12,15 @@ from pathlib import Path
 
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QFontMetrics, QIcon, QPalette, QPixmap, QScreen
-from qtpy.QtWidgets import QApplication, QFormLayout, QLabel, QStyleFactory, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QFormLayout,
+    QLabel,
+    QStyleFactory,
+    QTableView,
+    QWidget,
+)
 
 RESOURCES = Path(str(files("contourdesk.resources")))
 _BASE_POINTS = 10.0
@@ -195,6 +203,28 @@ def set_role(widget: QWidget, role: str) -> None:
     widget.setProperty("role", role)
     widget.style().unpolish(widget)
     widget.style().polish(widget)
+
+
+def heading(text: str) -> QLabel:
+    """A label that stands over a part of a panel."""
+    label = QLabel(text)
+    set_role(label, "heading")
+    return label
+
+
+def plain_table(table: QTableView, row_em: float) -> None:
+    """Make a table a list to choose from: whole rows, one at a time, nothing to edit; `row_em` high in text sizes."""
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setAlternatingRowColors(True)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setTabKeyNavigation(False)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(em(table, row_em))
+    table.horizontalHeader().setHighlightSections(False)
+    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
 
 def level_labels(form: QFormLayout) -> None:
